@@ -1,0 +1,1 @@
+"""Backends: who does the arithmetic. `registry` names them without importing any."""
