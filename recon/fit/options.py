@@ -1,0 +1,89 @@
+"""What a fit is asked to do. Standard library only, so that `recon --help` can name it."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from recon.errors import OptionError
+
+Preset = Literal["draft", "standard", "high"]
+Device = Literal["auto", "cpu", "cuda"]
+Poses = Literal["auto", "sfm", "given"]
+Method = Literal["splat"]
+
+DEFAULT_RESOLUTION = 960
+DEFAULT_RUN_NAME = "recon"
+
+_DURATION = re.compile(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s?)?")
+
+
+def parse_duration(text: str) -> float:
+    """Seconds of "90", "90s", "5m", "1h30m" or "1.5h".
+
+    Raises:
+        OptionError: not such a text, or no positive time.
+    """
+    match = _DURATION.fullmatch(text.strip().lower())
+    parts = [float(p or 0) for p in match.groups()] if match and text.strip() else []
+    seconds = sum(p * unit for p, unit in zip(parts, (3600, 60, 1), strict=False))
+    if seconds <= 0:
+        raise OptionError(
+            f"this is no length of time: {text!r}", remedy="write it like 90s, 5m or 1h30m"
+        )
+    return seconds
+
+
+@dataclass(frozen=True)
+class FitOptions:
+    """All that decides what a run makes and where.
+
+    Attributes:
+        scene: folder of photos.
+        out: run directory; None for SCENE/recon.
+        method: which kind of model is trained.
+        preset: the level of effort that the dials below start from.
+        steps: training steps; None for the preset's.
+        max_splats: ceiling on the number of splats; None for the preset's.
+        time_budget: training time in seconds that the schedules are planned for; None for none.
+        resolution: longest side, in pixels, of the photos that are trained and evaluated on.
+        device: where training runs.
+        poses: "given" takes cameras that lie beside the photos, "sfm" finds them, "auto" takes
+            given ones where there are any.
+        seed: of everything that is random.
+        threads: CPU threads, None for all that this process may use.
+        resume: go on with an unfinished run of the same inputs and settings.
+    """
+
+    scene: Path
+    out: Path | None = None
+    method: Method = "splat"
+    preset: Preset = "standard"
+    steps: int | None = None
+    max_splats: int | None = None
+    time_budget: float | None = None
+    resolution: int = DEFAULT_RESOLUTION
+    device: Device = "auto"
+    poses: Poses = "auto"
+    seed: int = 0
+    threads: int | None = None
+    resume: bool = True
+
+    def __post_init__(self) -> None:
+        limits = (
+            ("--steps", self.steps, 1, 10_000_000),
+            ("--max-splats", self.max_splats, 100, 100_000_000),
+            ("--time-budget", self.time_budget, 1, 30 * 86400),
+            ("--resolution", self.resolution, 32, 16384),
+            ("--seed", self.seed, 0, 2**31 - 1),
+            ("--threads", self.threads, 1, 1024),
+        )
+        for name, value, low, high in limits:
+            if value is not None and not low <= value <= high:
+                raise OptionError(f"{name} must lie between {low:,} and {high:,}, not {value:,}")
+
+    @property
+    def run_path(self) -> Path:
+        return self.out if self.out is not None else self.scene / DEFAULT_RUN_NAME

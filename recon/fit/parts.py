@@ -1,0 +1,107 @@
+"""The parts that a fit wires together, by their contracts; tests put others in their place."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from recon.fit.options import Device, FitOptions
+from recon.model import RadianceModel, Trainer
+from recon.scene import PosedScene
+
+if TYPE_CHECKING:
+    from recon.capture import Capture
+    from recon.sfm import SfmOptions
+    from recon.sfm.options import SfmProgress
+
+
+class TrainableMethod(Protocol):
+    """What a fit must know of a method beyond its `Trainer` and `RadianceModel`."""
+
+    @property
+    def name(self) -> str:
+        """Key in eval.json, stem of the model's files."""
+        ...
+
+    def plan(self, options: FitOptions, backend: str) -> Any:
+        """The method's own options, fully resolved: a frozen dataclass."""
+        ...
+
+    def identity(self, plan: Any) -> dict[str, Any]:
+        """The part of a plan that decides what the model becomes: plain JSON data.
+
+        Two runs with equal identities may continue each other.
+        """
+        ...
+
+    def trainer(self, scene: PosedScene, plan: Any, checkpoints: Path) -> Trainer:
+        """A trainer that goes on from the newest checkpoint in the folder, if there is one."""
+        ...
+
+    def load(self, path: Path, backend: str) -> RadianceModel: ...
+
+    def export(self, model: RadianceModel, path: Path) -> None:
+        """Write the file that other programs read."""
+        ...
+
+
+class SceneEvaluation(Protocol):
+    """Held-out quality of one method."""
+
+    def to_json(self) -> dict[str, Any]: ...
+
+
+@dataclass(frozen=True)
+class FitParts:
+    """Everything below the wiring.
+
+    Attributes:
+        load_capture: (folder, progress(done, total), ignore_poses) -> the photos and the split.
+        pose_capture: (capture, run directory, options, progress, cancelled) -> scene with cameras.
+        load_scene: the scene that `pose_capture` left in the run directory.
+        pose_notices: what `pose_capture` wants the person to know, from the run directory.
+        evaluate: (model, scene, long side, folder for renders, progress) -> held-out quality.
+        write_report: makes report.html in a run directory.
+        choose_backend: device -> name of the backend that trains.
+        method: what is trained.
+    """
+
+    load_capture: Callable[[Path, Callable[[int, int], None], bool], Capture]
+    pose_capture: Callable[
+        [Capture, Path, SfmOptions, Callable[[SfmProgress], None], Callable[[], bool]], PosedScene
+    ]
+    load_scene: Callable[[Path], PosedScene]
+    pose_notices: Callable[[Path], tuple[str, ...]]
+    evaluate: Callable[
+        [RadianceModel, PosedScene, int, Path, Callable[[int, int], None]], SceneEvaluation
+    ]
+    write_report: Callable[[Path], Path]
+    choose_backend: Callable[[Device], str]
+    method: TrainableMethod
+
+
+def default_parts() -> FitParts:
+    """The real ones. Imports everything heavy, so call it late."""
+    from recon.capture import load_capture
+    from recon.evaluate import evaluate
+    from recon.fit.backend import choose_backend
+    from recon.fit.splat_method import SplatMethod
+    from recon.report import write_report
+    from recon.sfm import load_report, load_scene, pose_capture
+
+    return FitParts(
+        load_capture=lambda folder, progress, ignore_poses: load_capture(
+            folder, progress, ignore_poses=ignore_poses
+        ),
+        pose_capture=pose_capture,
+        load_scene=load_scene,
+        pose_notices=lambda folder: load_report(folder).notices,
+        evaluate=lambda model, scene, long_side, renders, progress: evaluate(
+            model, scene, long_side=long_side, renders_dir=renders, progress=progress
+        ),
+        write_report=write_report,
+        choose_backend=choose_backend,
+        method=SplatMethod(),
+    )

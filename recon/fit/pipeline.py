@@ -1,0 +1,140 @@
+"""`run_fit`: photos to a trained, evaluated model, stage by stage, skipping what is done."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from recon.capture import Capture
+from recon.errors import ReconError
+from recon.fit import stages
+from recon.fit.events import (
+    STAGES,
+    Listener,
+    Notice,
+    StageFinished,
+    StageStarted,
+    StopRequest,
+)
+from recon.fit.fingerprint import digest
+from recon.fit.manifest import Manifest
+from recon.fit.options import FitOptions
+from recon.fit.parts import FitParts, default_parts
+from recon.fit.rundir import RunDir, now
+from recon.fit.session import FitStopped, Session, count_progress
+from recon.fit.settings import (
+    photo_inputs,
+    pose_fingerprint,
+    require_outside_photos,
+    require_same_photos,
+    require_same_settings,
+    resolved_settings,
+    training_fingerprint,
+)
+from recon.fit.storage import clear_disk_errors, require_writable
+from recon.fit.summary import FitSummary
+from recon.fit.versions import package_versions
+
+
+def run_fit(
+    options: FitOptions,
+    listener: Listener = lambda event: None,
+    stop: StopRequest | None = None,
+    parts: FitParts | None = None,
+) -> FitSummary:
+    """Make a model of the photos in `options.scene`, or finish what an earlier run began.
+
+    Args:
+        options: what to make.
+        listener: hears what happens, in the calling thread.
+        stop: ends training early, leaving an evaluated model; the same options then go on.
+        parts: the layers below, for tests.
+
+    Raises:
+        ReconError: of the stage that cannot do its work; its message has the remedy.
+    """
+    stop, parts = stop or StopRequest(), parts or default_parts()
+    where = options.run_path
+    existing = RunDir.existing(where)
+    backend = parts.choose_backend(options.device)
+    plan = parts.method.plan(options, backend)
+    settings = resolved_settings(options, parts.method, plan)
+    if existing is not None and options.resume:
+        require_same_settings(existing.manifest, settings, where)
+
+    # The photos are read before anything is written: a wrong folder stays as it was.
+    start = time.monotonic()
+    listener(StageStarted("capture", 1, len(STAGES)))
+    require_writable(where)
+    capture = parts.load_capture(
+        options.scene, count_progress(listener, "capture", "photos"), options.poses == "sfm"
+    )
+    require_outside_photos(options, capture)
+    if existing is not None and options.resume:
+        require_same_photos(existing.manifest, photo_inputs(capture), where)
+    if stop():
+        raise FitStopped("capture")
+
+    with RunDir.locked(where), clear_disk_errors(where):
+        # Read again under the lock: another process may have finished in between.
+        run = RunDir.existing(where) or _new_run(options, parts)
+        if not options.resume:
+            run.discard_training(parts.method.name)
+        run.update(
+            state="running",
+            settings=settings,
+            backend=backend,
+            versions=package_versions(),
+            error=None,
+        )
+        session = Session(options, run, parts, plan, backend, listener, stop)
+        try:
+            _record_capture(session, capture, time.monotonic() - start)
+            return _run_stages(session, capture)
+        except BaseException as error:
+            what = error.what if isinstance(error, ReconError) else repr(error)
+            remedy = error.remedy if isinstance(error, ReconError) else ""
+            state = "stopped" if stop() else "failed"
+            run.try_record(state=state, error={"what": what, "remedy": remedy})
+            raise
+
+
+def _new_run(options: FitOptions, parts: FitParts) -> RunDir:
+    created = now()
+    scene = str(options.scene.absolute())
+    return RunDir(
+        options.run_path, Manifest("running", created, created, scene, parts.method.name)
+    )
+
+
+def _record_capture(session: Session, capture: Capture, seconds: float) -> None:
+    inputs = photo_inputs(capture)
+    split: dict[str, Any] = {
+        kind: sorted(name for name, side in capture.split.items() if side == kind)
+        for kind in ("train", "test")
+    }
+    session.run.update(
+        images=len(capture.photos),
+        skipped={item.name: item.reason for item in capture.skipped},
+        inputs=inputs,
+        split={**split, "source": capture.split_source},
+    )
+    session.run.set_stage("capture", "done", seconds, digest([inputs, capture.split]))
+    for notice in capture.notices:
+        session.tell(Notice(notice))
+    text = f"{len(capture.photos)} photos, {len(split['test'])} held out"
+    session.tell(StageFinished("capture", seconds, text))
+
+
+def _run_stages(session: Session, capture: Capture) -> FitSummary:
+    options, run, method = session.options, session.run, session.parts.method
+    poses = pose_fingerprint(options, capture)
+    trained = training_fingerprint(options, method, session.plan, poses)
+    scene = stages.pose(session, capture)
+    model = stages.train(session, scene, trained)
+    changed = stages.evaluate(session, scene, model, trained)
+    stopped = run.manifest.stages["train_splat"].status == "stopped"
+    # Before the report, which states it.
+    run.update(state="stopped" if stopped else "done")
+    stages.report(session, changed)
+    return FitSummary.of(run)

@@ -1,0 +1,160 @@
+"""The stages of a fit, in order. Each reads its input from the run directory or the one before."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from recon.errors import TrainingError
+from recon.fit.estimate import pose_bytes, training_bytes
+from recon.fit.eventlog import EventLog
+from recon.fit.events import Notice, StageName, StageProgress, Training, TrainingStarted
+from recon.fit.session import Session, StageClock
+from recon.fit.settings import pose_fingerprint, pose_source
+from recon.fit.quality import facts_of_training, quality_text
+from recon.fit.storage import clear_disk_errors, require_space
+from recon.model import CheckpointEvent, FinishedEvent, RadianceModel
+from recon.scene import PosedScene
+
+if TYPE_CHECKING:
+    from recon.capture import Capture
+    from recon.sfm.options import SfmProgress
+
+
+def pose(session: Session, capture: Capture) -> PosedScene:
+    """Cameras and sparse points, by SfM or as given."""
+    from recon.sfm import SfmOptions
+
+    options, run = session.options, session.run
+    fingerprint = pose_fingerprint(options, capture)
+    if run.is_done("sfm", fingerprint) and run.scene_file.is_file():
+        scene = session.parts.load_scene(run.path)
+        session.skip("sfm", f"{len(scene.views)} photos have cameras already")
+        return scene
+
+    def progress(event: SfmProgress) -> None:
+        fraction = event.done / event.total if event.total else None
+        session.tell(StageProgress("sfm", fraction, f"{event.stage}: {event.text}"))
+
+    with session.stage("sfm", fingerprint) as clock:
+        session.check_stop("sfm")
+        require_space(run.path, pose_bytes(len(capture.photos), options.resolution))
+        sfm_options = SfmOptions(
+            pose_source=options.poses,
+            quality=options.preset,
+            long_side=options.resolution,
+            seed=options.seed,
+            threads=options.threads,
+        )
+        scene = session.parts.pose_capture(capture, run.path, sfm_options, progress, session.stop)
+        to_norm = scene.norm_from_world
+        run.update(
+            registered=len(scene.views),
+            failed=dict(scene.failed),
+            poses=pose_source(options, capture),
+            norm_from_world={
+                "scale": to_norm.scale,
+                "rotation": to_norm.rotation.tolist(),
+                "translation": to_norm.translation.tolist(),
+            },
+        )
+        for text in session.parts.pose_notices(run.path):
+            session.tell(Notice(text))
+        for photo, reason in scene.failed:
+            session.tell(Notice(f"no camera for {photo}: {reason}"))
+        registered = f"{len(scene.views)} of {len(capture.photos)} photos have cameras"
+        clock.text = f"{registered}, {len(scene.points):,} points"
+    return scene
+
+
+def train(session: Session, scene: PosedScene, fingerprint: str) -> RadianceModel | None:
+    """A trained model, saved and exported; None when an earlier run did it."""
+    run, method = session.run, session.parts.method
+    name: StageName = "train_splat"
+    if run.is_done(name, fingerprint) and run.model(method.name).is_file():
+        session.skip(name, "trained already")
+        return None
+    with session.stage(name, fingerprint) as clock:
+        session.check_stop(name)
+        if not scene.train_views:
+            raise TrainingError("no photo is left to train on", remedy="add photos")
+        require_space(run.path, training_bytes(session.plan, scene))
+        checkpoints = run.checkpoints(method.name)
+        checkpoints.mkdir(parents=True, exist_ok=True)
+        trainer = method.trainer(scene, session.plan, checkpoints)
+        session.stop.on_request(trainer.stop)
+        session.tell(TrainingStarted(trainer, scene))
+        log = EventLog(run.events)
+        finished: FinishedEvent | None = None
+        for event in trainer.run():
+            log.append(event)
+            session.tell(Training(event))
+            if isinstance(event, CheckpointEvent):
+                # So that an attempt that is killed later leaves its time behind.
+                run.set_stage(name, "running", clock.seconds(), fingerprint)
+            if isinstance(event, FinishedEvent):
+                finished = event
+        if finished is None:
+            raise TrainingError("training ended without saying why; this is a bug in the trainer")
+        model = trainer.snapshot()
+        _save(session, model)
+        _describe(clock, finished, model.size)
+        outcome = {
+            "seconds": round(finished.seconds, 3),
+            "steps": finished.step,
+            "reason": finished.reason,
+        }
+        run.update(training={**run.manifest.training, method.name: outcome})
+    return model
+
+
+def _save(session: Session, model: RadianceModel) -> None:
+    run, method = session.run, session.parts.method
+    with clear_disk_errors(run.path):
+        method.export(model, run.exported(method.name))
+        model.save(run.model(method.name))
+
+
+def _describe(clock: StageClock, finished: FinishedEvent, size: int) -> None:
+    clock.text = f"{finished.step:,} steps, {size:,} splats"
+    if finished.reason == "time":
+        clock.text += " (time budget used up)"
+    if finished.reason == "stopped":
+        clock.status = "stopped"
+        clock.text += " (stopped on request)"
+
+
+def evaluate(
+    session: Session, scene: PosedScene, model: RadianceModel | None, fingerprint: str
+) -> bool:
+    """Quality on held-out views into eval.json, renders beside it; False when done already."""
+    run, method = session.run, session.parts.method
+    entry = run.read_eval().get(method.name) if run.eval_path.exists() else None
+    if model is None and entry is not None and run.is_done("evaluate", fingerprint):
+        session.skip("evaluate", "evaluated already")
+        return False
+    with session.stage("evaluate", fingerprint) as clock:
+        if model is None:
+            model = method.load(run.model(method.name), session.backend)
+        result = session.parts.evaluate(
+            model,
+            scene,
+            session.options.resolution,
+            run.renders,
+            session.counter("evaluate", "held-out views"),
+        )
+        run.write_eval(method.name, result.to_json() | facts_of_training(run, method.name, model))
+        clock.text = quality_text(run.read_eval()[method.name])
+    return True
+
+
+def report(session: Session, changed: bool) -> None:
+    """report.html, made anew whenever something before it changed."""
+    run = session.run
+    fingerprint = run.manifest.stages["evaluate"].fingerprint
+    if not changed and run.is_done("report", fingerprint) and run.report.is_file():
+        session.skip("report", "written already")
+        return
+    with session.stage("report", fingerprint) as clock:
+        with clear_disk_errors(run.path):
+            path = session.parts.write_report(run.path)
+        clock.text = path.name
