@@ -1,0 +1,358 @@
+"""One renderer shared by all who look: fair, cancellable, the latest wish wins.
+
+Knows nothing of viser or of methods. A client's request names what to render; the scheduler
+decides when and at which resolution, and hands finished frames back from its one thread.
+
+- While the camera moves, a frame is rendered at the largest scale that keeps to a frame time.
+- When it rests, the picture is refined: intermediate scale, then full, in bands where that is
+  exact. A newer request cancels what is left of the older one, between steps.
+- Clients take turns by the render time that they have used (start-time fair queueing), so ten
+  viewers share what one would have, and one that flies about does not starve the others.
+- Nobody asks: the thread sleeps.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Hashable, Iterator
+from dataclasses import dataclass
+
+from recon.geometry import Camera
+from recon.model import RenderOutput
+from recon.viewer.cost import Allowance, CostModel
+from recon.viewer.images import crop_rows, paste_rows
+
+ClientId = Hashable
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One thing to render for a frame.
+
+    Attributes:
+        key: names the model and mode; measurements of cost are kept by it.
+        camera: at full resolution.
+        render: makes the picture; called on the scheduler's thread at several sizes.
+        bands: rows can be rendered on their own with an equal result (true of ray marching; a
+            splat's projection depends on the image's bounds).
+    """
+
+    key: Hashable
+    camera: Camera
+    render: Callable[[Camera], RenderOutput]
+    bands: bool = False
+
+    @property
+    def pixels(self) -> int:
+        return self.camera.width * self.camera.height
+
+
+@dataclass(frozen=True)
+class Frame:
+    """A finished picture of a request.
+
+    Attributes:
+        outputs: one for each layer, at `scale` of its camera's size.
+        final: nothing better will follow.
+        seconds: rendering time of this step, all layers, delivery excluded.
+        pixels: rendered in this step.
+    """
+
+    outputs: tuple[RenderOutput, ...]
+    scale: float
+    final: bool
+    seconds: float
+    pixels: int
+
+
+@dataclass(frozen=True)
+class Request:
+    """What one client wants to see.
+
+    Attributes:
+        layers: what to render; may be empty (a frame without outputs is delivered).
+        deliver: takes each frame, on the scheduler's thread; its time counts as render time.
+        on_error: takes what went wrong; the request is dropped.
+        interactive: the camera is probably moving: a quick frame first, refinement only after
+            it has rested. Otherwise refinement begins at once.
+    """
+
+    layers: tuple[Layer, ...]
+    deliver: Callable[[Frame], None]
+    on_error: Callable[[Exception], None]
+    interactive: bool = True
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How the scheduler paces itself; seconds.
+
+    Attributes:
+        moving: frame time aimed at while the camera moves.
+        rest: a full frame predicted to take no longer is rendered without an intermediate one.
+        settle: how long without a newer request counts as rest.
+        band: time aimed at for one band of a picture refined in bands.
+    """
+
+    moving: float = 0.05
+    rest: float = 0.2
+    settle: float = 0.12
+    band: float = 0.2
+
+
+@dataclass(frozen=True)
+class _Step:
+    """Render `rows` (all when None) at `scale`, not before `ready`."""
+
+    scale: float
+    ready: float
+    final: bool
+    preview: bool = False
+    rows: tuple[int, int] | None = None
+
+
+@dataclass(eq=False)
+class _Client:
+    used: float
+    request: Request | None = None
+    steps: Iterator[_Step] | None = None
+    next_step: _Step | None = None
+    outputs: tuple[RenderOutput, ...] = ()
+    moving_scale: float | None = None
+
+
+@dataclass
+class Stats:
+    """Since the start: steps and pixels rendered, busy seconds, requests overtaken by others."""
+
+    frames: int = 0
+    pixels: int = 0
+    busy: float = 0.0
+    cancelled: int = 0
+
+
+class RenderScheduler:
+    """See the module. Thread-safe; `start` is implicit, `stop` joins the thread."""
+
+    def __init__(
+        self,
+        pace: Pace | None = None,
+        allowance: Allowance | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.pace = pace or Pace()
+        self.stats = Stats()
+        self._allowance = allowance or Allowance()
+        self._clock = clock
+        self._costs: dict[Hashable, CostModel] = {}
+        self._clients: dict[ClientId, _Client] = {}
+        self._virtual_time = 0.0
+        self._stopping = False
+        self._wake = threading.Condition()
+        self._thread = threading.Thread(target=self._run, name="recon-render", daemon=True)
+        self._thread.start()
+
+    def submit(self, client_id: ClientId, request: Request) -> None:
+        """Replace whatever this client asked for before."""
+        now = self._clock()
+        with self._wake:
+            client = self._clients.setdefault(client_id, _Client(used=self._virtual_time))
+            if client.request is None:
+                # Having been idle earns no credit against those who kept looking.
+                client.used = max(client.used, self._virtual_time)
+            else:
+                self.stats.cancelled += 1
+            client.request = request
+            client.steps = self._plan(client, request, now)
+            client.next_step = next(client.steps)
+            self._wake.notify()
+
+    def drop(self, client_id: ClientId) -> None:
+        """Forget a client and free its work."""
+        with self._wake:
+            self._clients.pop(client_id, None)
+
+    def set_share(self, share: float) -> None:
+        """Limit rendering to a share of the time (1: no limit)."""
+        with self._wake:
+            self._allowance.share = share
+            self._wake.notify()
+
+    def stop(self, timeout: float = 5.0) -> None:
+        """End the thread after the step in hand."""
+        with self._wake:
+            self._stopping = True
+            self._wake.notify()
+        if threading.current_thread() is not self._thread:
+            self._thread.join(timeout)
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing waits to be rendered."""
+        with self._wake:
+            return all(c.request is None for c in self._clients.values())
+
+    def pixels_per_second(self, key: Hashable) -> float:
+        """Measured rate of a layer's key; 0 when it was never rendered."""
+        cost = self._costs.get(key)
+        return 0.0 if cost is None else cost.pixels_per_second
+
+    def _plan(self, client: _Client, request: Request, now: float) -> Iterator[_Step]:
+        """The steps of a request; each is computed when it is due, with the costs known then."""
+        rest = now + self.pace.settle if request.interactive else now
+        full = self._estimate(request, 1.0)
+        known = all(self._cost(layer.key).known for layer in request.layers)
+        quick_enough = self.pace.moving if request.interactive else self.pace.rest
+        if known and full <= quick_enough:
+            client.moving_scale = 1.0
+            yield _Step(1.0, now, final=True)
+            return
+        scale = self._moving_scale(client, request)
+        client.moving_scale = scale
+        yield _Step(scale, now, final=scale == 1.0, preview=True)
+        if scale == 1.0:
+            return
+        full = self._estimate(request, 1.0)
+        if full > 4 * self.pace.rest and scale < 0.4:
+            yield _Step(0.5, rest, final=False)
+        bands = 1
+        if request.layers and all(layer.bands for layer in request.layers):
+            height = min(layer.camera.height for layer in request.layers)
+            bands = max(1, min(round(self._estimate(request, 1.0) / self.pace.band), height // 8))
+        if bands == 1:
+            yield _Step(1.0, rest, final=True)
+            return
+        # Fractions of the height, the middle first: that is where people look.
+        for done, band in enumerate(sorted(range(bands), key=lambda b: abs(b - (bands - 1) / 2))):
+            yield _Step(1.0, rest, final=done == bands - 1, rows=(band, bands))
+
+    def _moving_scale(self, client: _Client, request: Request) -> float:
+        scales = [
+            self._cost(layer.key).scale_within(
+                layer.pixels, self.pace.moving / len(request.layers), client.moving_scale
+            )
+            for layer in request.layers
+        ]
+        return min(scales, default=1.0)
+
+    def _estimate(self, request: Request, scale: float) -> float:
+        return sum(
+            self._cost(layer.key).estimate(round(layer.pixels * scale * scale))
+            for layer in request.layers
+        )
+
+    def _cost(self, key: Hashable) -> CostModel:
+        return self._costs.setdefault(key, CostModel())
+
+    def _run(self) -> None:
+        while True:
+            with self._wake:
+                picked = self._pick()
+                while picked is None:
+                    if self._stopping:
+                        return
+                    self._wake.wait(self._until_ready())
+                    picked = self._pick()
+                if self._stopping:
+                    return
+                client, request, step = picked
+                self._virtual_time = client.used
+            self._perform(client, request, step)
+
+    def _pick(self) -> tuple[_Client, Request, _Step] | None:
+        now = self._clock()
+        if self._allowance.wait(now) > 0.0:
+            return None
+        ready = [
+            (client, client.request, client.next_step)
+            for client in self._clients.values()
+            if client.request is not None
+            and client.next_step is not None
+            and client.next_step.ready <= now
+        ]
+        return min(ready, key=lambda entry: entry[0].used, default=None)
+
+    def _until_ready(self) -> float | None:
+        """Seconds to sleep; None is until woken."""
+        now = self._clock()
+        times = [c.next_step.ready for c in self._clients.values() if c.next_step is not None]
+        if not times:
+            return None
+        return max(min(times) - now, self._allowance.wait(now), 1e-4)
+
+    def _perform(self, client: _Client, request: Request, step: _Step) -> None:
+        started = self._clock()
+        try:
+            frame, costs = self._render(client, request, step)
+            rendered = self._clock()
+            with self._wake:
+                current = client.request is request and client in self._clients.values()
+                alive = client in self._clients.values()
+            # A preview that a newer request overtook still shows motion; a refinement would
+            # flash the past.
+            if current or (alive and step.preview):
+                request.deliver(frame)
+            delivery = (self._clock() - rendered) / max(1, len(costs))
+            for key, pixels, seconds in costs:
+                self._cost(key).add(pixels, seconds + delivery)
+        except Exception as error:  # Whatever a model raises must reach the page, not end us.
+            with self._wake:
+                self._finish(client, request)
+            request.on_error(error)
+        else:
+            with self._wake:
+                if client.request is request and client.steps is not None:
+                    client.next_step = next(client.steps, None)
+                    if client.next_step is None:
+                        self._finish(client, request)
+        ended = self._clock()
+        with self._wake:
+            client.used += ended - started
+            self._allowance.spend(ended - started, ended)
+            self.stats.busy += ended - started
+
+    @staticmethod
+    def _finish(client: _Client, request: Request) -> None:
+        if client.request is request:
+            client.request = client.steps = client.next_step = None
+            client.outputs = ()
+
+    def _render(
+        self, client: _Client, request: Request, step: _Step
+    ) -> tuple[Frame, list[tuple[Hashable, int, float]]]:
+        """The frame, and for each layer its key, pixels and seconds."""
+        outputs: list[RenderOutput] = []
+        costs: list[tuple[Hashable, int, float]] = []
+        for index, layer in enumerate(request.layers):
+            camera = scaled(layer.camera, step.scale)
+            rows: tuple[int, int] | None = None
+            if step.rows is not None:
+                band, bands = step.rows
+                rows = (camera.height * band // bands, camera.height * (band + 1) // bands)
+                camera = crop_rows(camera, *rows)
+            before = self._clock()
+            output = layer.render(camera)
+            costs.append((layer.key, camera.width * camera.height, self._clock() - before))
+            if rows is not None:
+                base = client.outputs[index] if index < len(client.outputs) else None
+                output = paste_rows(base, output, layer.camera, rows)
+            outputs.append(output)
+        with self._wake:
+            if client.request is request:
+                client.outputs = tuple(outputs)
+        pixels = sum(count for _, count, _ in costs)
+        self.stats.frames += 1
+        self.stats.pixels += pixels
+        seconds = sum(took for _, _, took in costs)
+        return Frame(tuple(outputs), step.scale, step.final, seconds, pixels), costs
+
+
+def scaled(camera: Camera, scale: float) -> Camera:
+    """The camera at a scale of its size, at least 8 pixels a side."""
+    if scale == 1.0:
+        return camera
+    return camera.resized(
+        max(min(8, camera.width), round(camera.width * scale)),
+        max(min(8, camera.height), round(camera.height * scale)),
+    )

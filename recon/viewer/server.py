@@ -1,0 +1,180 @@
+"""The viewer's server: a page for each client, one renderer for all of them."""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+import threading
+from dataclasses import dataclass, replace
+
+import viser
+
+from recon.errors import OptionError
+from recon.viewer.cameras import best_view, viewpoint_of
+from recon.viewer.cost import Allowance
+from recon.viewer.panels import Panels
+from recon.viewer.scheduler import Pace, RenderScheduler
+from recon.viewer.session import Session
+from recon.viewer.tab_explore import configure_theme
+from recon.viewer.workspace import Content, Photos, Workspace
+
+PORTS_TRIED = 50
+
+
+@dataclass(frozen=True)
+class ServerOptions:
+    """How to serve.
+
+    Attributes:
+        host: address to listen on; the default is reachable from this machine only.
+        port: first port to try.
+        readonly: nothing can be written, stopped or exported from the page.
+        dark: the page's colours to begin with.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 8080
+    readonly: bool = False
+    dark: bool = True
+
+
+class ViewerServer:
+    """Serves a workspace until `stop`. Usable as a context manager."""
+
+    def __init__(
+        self,
+        workspace: Workspace,
+        options: ServerOptions | None = None,
+        pace: Pace | None = None,
+        allowance: Allowance | None = None,
+    ) -> None:
+        self.workspace = workspace
+        self.options = options or ServerOptions()
+        port = free_port(self.options.host, self.options.port)
+        self.scheduler = RenderScheduler(pace, allowance)
+        self._photos = Photos()
+        self._panels: dict[int, Panels] = {}
+        self._lock = threading.Lock()
+        self._server = viser.ViserServer(
+            host=self.options.host, port=port, label="recon", verbose=False
+        )
+        self._server.scene.set_up_direction("+z")
+        configure_theme(self._server.gui, self.options.dark)
+        self._server.gui.main_panel.dock_right()
+        self._set_initial_camera(workspace.content)
+        self._end_listening = workspace.listen(self._on_content)
+        self._server.on_client_connect(self._on_connect)
+        self._server.on_client_disconnect(self._on_disconnect)
+
+    def __enter__(self) -> ViewerServer:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    @property
+    def port(self) -> int:
+        """The port in use, which may not be the one asked for."""
+        return self._server.get_port()
+
+    @property
+    def url(self) -> str:
+        host = self.options.host
+        shown = "127.0.0.1" if host in ("0.0.0.0", "::") else host
+        return f"http://{f'[{shown}]' if ':' in shown else shown}:{self.port}"
+
+    @property
+    def watched(self) -> bool:
+        """Whether a page is open."""
+        with self._lock:
+            return bool(self._panels)
+
+    @property
+    def sessions(self) -> tuple[Session, ...]:
+        """The open pages."""
+        with self._lock:
+            return tuple(panel.session for panel in self._panels.values())
+
+    def stop(self) -> None:
+        """Close the pages and end the threads."""
+        self._end_listening()
+        for session in self.sessions:
+            session.close()
+        self.scheduler.stop()
+        self._server.stop()
+
+    def _on_connect(self, client: viser.ClientHandle) -> None:
+        session = Session(client, self.workspace, self.scheduler, self._photos)
+        session.look = replace(session.look, dark=self.options.dark)
+        # The first picture before the panels: that is what people wait for.
+        session.refresh()
+        panels = Panels(session, self.options.readonly)
+        with self._lock:
+            self._panels[client.client_id] = panels
+        client.camera.on_update(lambda _: session.on_camera())
+        panels.build()
+
+    def _on_disconnect(self, client: viser.ClientHandle) -> None:
+        with self._lock:
+            panels = self._panels.pop(client.client_id, None)
+        if panels is not None:
+            panels.session.close()
+        self.scheduler.drop(client.client_id)
+
+    def _on_content(self, before: Content, after: Content) -> None:
+        if after.scene is not before.scene:
+            self._set_initial_camera(after)
+        with self._lock:
+            panels = tuple(self._panels.values())
+        for panel in panels:
+            panel.on_content(before, after)
+
+    def _set_initial_camera(self, content: Content) -> None:
+        scene = content.scene
+        view = None if scene is None else best_view(scene)
+        if scene is None or view is None:
+            return
+        # The client's aspect is not known yet: a landscape window is the usual case.
+        viewpoint = viewpoint_of(view.camera, scene, aspect=1.4)
+        camera = self._server.initial_camera
+        camera.up = (0.0, 0.0, 1.0)
+        camera.position = viewpoint.position
+        camera.look_at = viewpoint.target
+        camera.fov = viewpoint.fov
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach a server on `host`."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def free_port(host: str, first: int) -> int:
+    """The first port from `first` on that `host` can listen on.
+
+    Raises:
+        OptionError: the address is not this machine's, or no port is free.
+    """
+    try:
+        info = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)[0]
+    except OSError as error:
+        raise OptionError(
+            f"the address {host} is not known ({error})", remedy="use --host 127.0.0.1"
+        ) from error
+    refusal: OSError | None = None
+    for port in range(first, min(first + PORTS_TRIED, 65536)):
+        with socket.socket(info[0], socket.SOCK_STREAM) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((info[4][0], port))
+                return port
+            except OSError as error:
+                refusal = error
+    raise OptionError(
+        f"cannot listen on {host}, ports {first} to {first + PORTS_TRIED - 1} ({refusal})",
+        remedy="choose another with --port, or --host 127.0.0.1",
+    )

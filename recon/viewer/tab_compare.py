@@ -1,0 +1,178 @@
+"""The "Compare" tab: choose a photo, worst first, and how truth and renders are laid out."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import viser
+
+from recon.scene import View
+from recon.viewer.compare import Comparison
+from recon.viewer.compose import LAYOUTS, Arrangement
+from recon.viewer.session import Session
+from recon.viewer.workspace import Content
+
+THUMBNAILS = 16
+NONE: tuple[str, ...] = ("(none)",)
+INTRO = "Pick a photo: the camera flies there and shows **photo | render | error**."
+
+
+class CompareTab:
+    """Builds the tab in the present container; `update` follows the session."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        gui = session.client.gui
+        self._names: dict[str, str] = {}
+        gui.add_markdown(INTRO)
+        self._split = gui.add_dropdown("Photos", options=("Held out", "Training"))
+        self._view = gui.add_dropdown("Photo", options=NONE)
+        self._show = gui.add_button("Show truth and render", icon=viser.Icon.COLUMNS, color="blue")
+        self._step = gui.add_button_group("Go to", options=("Previous", "Next"))
+        self._layout = gui.add_dropdown("Layout", options=LAYOUTS)
+        self._divider = gui.add_slider(
+            "Divider", min=0.0, max=1.0, step=0.01, initial_value=0.5, visible=False
+        )
+        self._figures = gui.add_markdown("")
+        self._leave = gui.add_button("Back to exploring", icon=viser.Icon.ARROW_BACK)
+        self._leave.visible = False
+        self._gallery = gui.add_folder("Thumbnails", expand_by_default=True)
+        self._fill()
+        self._wire()
+        self.update()
+
+    # The list of photos.
+
+    def _views(self, content: Content) -> list[tuple[View, float | None]]:
+        """Photos of the chosen split with their PSNR, worst first."""
+        scene = content.scene
+        if scene is None:
+            return []
+        held_out = self._split.value == "Held out"
+        views = scene.test_views if held_out else scene.train_views
+        named = self._session.model()
+        method = "" if named is None else named.model.method
+        scored: list[tuple[View, float | None]] = []
+        for view in views:
+            score = content.score(method, view.name)
+            scored.append((view, None if score is None else score.psnr))
+        return sorted(scored, key=lambda s: (s[1] is None, s[1] or 0.0, s[0].name))
+
+    def _fill(self) -> None:
+        views = self._views(self._session.content)
+        self._names = {_label(view, psnr): view.name for view, psnr in views}
+        options = tuple(self._names) or NONE
+        if self._view.options != options:
+            chosen = self._names.get(self._view.value)
+            self._view.options = options
+            self._view.value = next(
+                (label for label, name in self._names.items() if name == chosen), options[0]
+            )
+
+    def fill_gallery(self) -> None:
+        """Thumbnails with a button each; called once, off the way of the first picture."""
+        content, session = self._session.content, self._session
+        if content.scene is None:
+            return
+        gui = session.client.gui
+        with self._gallery:
+            for view, psnr in self._views(content)[:THUMBNAILS]:
+                gui.add_image(
+                    session.photos.thumbnail(view, content.scene), format="jpeg", jpeg_quality=75
+                )
+                button = gui.add_button(_label(view, psnr))
+                button.on_click(lambda _, name=view.name: session.compare(name))
+
+    # Acting.
+
+    def _wire(self) -> None:
+        session = self._session
+
+        def from_page(handle: Any, act: Any) -> None:
+            handle.on_update(lambda event: act() if event.client is not None else None)
+
+        from_page(self._split, self._fill)
+        from_page(self._view, self.open)
+        from_page(self._layout, lambda: self._arrange(layout=self._layout.value))
+        from_page(self._divider, lambda: self._arrange(split=float(self._divider.value)))
+        self._show.on_click(lambda _: self.open())
+        self._step.on_click(lambda _: self.move(-1 if self._step.value == "Previous" else 1))
+        self._leave.on_click(lambda _: session.explore())
+        gui = session.client.gui
+        commands = (
+            (gui.add_command("Compare at the chosen photo", hotkey="C"), self.open),
+            (gui.add_command("Next photo", hotkey="N"), lambda: self.move(1)),
+            (gui.add_command("Previous photo", hotkey="P"), lambda: self.move(-1)),
+            (gui.add_command("Flicker between the panes", hotkey="F"), self.flicker),
+            (gui.add_command("Back to exploring", hotkey="escape"), session.explore),
+        )
+        for command, act in commands:
+            command.on_trigger(lambda _, run=act: run())
+
+    def open(self) -> None:
+        """Compare at the photo chosen in the list."""
+        name = self._names.get(self._view.value)
+        if name is not None:
+            self._session.compare(name)
+
+    def move(self, by: int) -> None:
+        """To a neighbour in the list, round its end."""
+        labels = list(self._names)
+        if labels:
+            now = labels.index(self._view.value) if self._view.value in labels else 0
+            self._view.value = labels[(now + by) % len(labels)]
+            self.open()
+
+    def flicker(self) -> None:
+        """Show the next pane in the same place."""
+        if self._session.comparison is None:
+            self.open()
+        self._layout.value = "Flicker"
+
+        def following(comparison: Comparison) -> Comparison:
+            arrangement = comparison.arrangement
+            shown = arrangement.shown + 1 if arrangement.layout == "Flicker" else 1
+            return replace(
+                comparison, arrangement=replace(arrangement, layout="Flicker", shown=shown)
+            )
+
+        self._session.arrange(following)
+
+    def _arrange(self, **fields: Any) -> None:
+        self._divider.visible = self._layout.value == "Split"
+
+        def change(comparison: Comparison) -> Comparison:
+            return replace(comparison, arrangement=replace(comparison.arrangement, **fields))
+
+        self._session.arrange(change)
+
+    # Following.
+
+    def update(self) -> None:
+        """Follow the comparison: its photo, its figures."""
+        self._fill()
+        comparison, picture = self._session.comparison, self._session.picture
+        self._leave.visible = comparison is not None
+        arrangement = Arrangement() if comparison is None else comparison.arrangement
+        if comparison is not None:
+            self._layout.value = arrangement.layout
+            self._divider.visible = arrangement.layout == "Split"
+            for label, name in self._names.items():
+                if name == comparison.view:
+                    self._view.value = label
+        if comparison is None or picture is None:
+            self._figures.content = ""
+            return
+        rows = ["| | PSNR | SSIM |", "| --- | --- | --- |"]
+        for one in picture.rendered:
+            if one.score is not None:
+                ssim = "-" if one.score.ssim is None else f"{one.score.ssim:.4f}"
+                rows.append(f"| {one.named.label} | {one.score.psnr:.2f} dB | {ssim} |")
+        height, width = picture.truth.shape[:2]
+        told = "held out: no training saw it" if picture.view.split == "test" else "trained on"
+        self._figures.content = "\n".join(rows) + f"\n\n{width} x {height}, {told}"
+
+
+def _label(view: View, psnr: float | None) -> str:
+    return view.name if psnr is None else f"{view.name}  {psnr:.2f} dB"

@@ -1,0 +1,130 @@
+"""The "Explore" tab: how the model is shown, what is drawn over it, and how fast it is."""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import replace
+from typing import Any
+
+import viser
+
+from recon.viewer.images import MODES
+from recon.viewer.overlays import Overlays
+from recon.viewer.session import Session
+
+BACKGROUNDS: dict[str, tuple[float, float, float] | None] = {
+    "Scene's own": None,
+    "Black": (0.0, 0.0, 0.0),
+    "White": (1.0, 1.0, 1.0),
+    "Grey": (0.5, 0.5, 0.5),
+}
+SIZES = {"Half": 640, "Normal": 1280, "Full": 4096}
+NONE: tuple[str, ...] = ("(none)",)
+HELP = """**Move:** drag to orbit, right-drag to pan, wheel to zoom. `W A S D` to walk, `Q` `E` down
+and up, arrows to turn. `H` takes you home, `V` switches colour, depth, normals, alpha.
+**Compare:** pick a photo in the *Compare* tab, or click a camera, to see truth and render."""
+
+
+class ExploreTab:
+    """Builds the tab in the present container; `update` follows the session."""
+
+    def __init__(self, session: Session, overlays: Overlays | None) -> None:
+        self._session = session
+        self._overlays = overlays
+        self._last_status = 0.0
+        gui = session.client.gui
+        self._labels: dict[str, str] = {}
+        self._model = gui.add_dropdown("Model", options=NONE, visible=False)
+        self._mode = gui.add_dropdown("Show", options=MODES, initial_value=session.look.mode)
+        self._cameras = gui.add_checkbox("Cameras", False, hint="Where the photos were taken")
+        self._cloud = gui.add_checkbox("Sparse points", False, hint="What SfM triangulated")
+        self._fov = gui.add_slider("Field of view", min=10, max=120, step=1, initial_value=60)
+        with gui.add_folder("More", expand_by_default=False):
+            self._background = gui.add_dropdown("Background", options=tuple(BACKGROUNDS))
+            self._size = gui.add_dropdown("Resolution", options=tuple(SIZES))
+            self._size.value = "Normal"
+            self._dark = gui.add_checkbox("Dark page", session.look.dark)
+        self._home = gui.add_button("Home", icon=viser.Icon.HOME)
+        self._status = gui.add_markdown("")
+        gui.add_markdown(HELP)
+        self._wire()
+        self.update()
+
+    def _wire(self) -> None:
+        session = self._session
+
+        def from_page(handle: Any, act: Any) -> None:
+            # Assignments by the server call back too (without a client): only people count.
+            handle.on_update(lambda event: act() if event.client is not None else None)
+
+        from_page(self._model, lambda: self._change(model=self._labels[self._model.value]))
+        from_page(self._mode, lambda: self._change(mode=self._mode.value))
+        from_page(self._cameras, self._show_overlays)
+        from_page(self._cloud, self._show_overlays)
+        from_page(self._fov, lambda: session.set_fov(math.radians(self._fov.value)))
+        from_page(
+            self._background,
+            lambda: self._change(background=BACKGROUNDS[self._background.value]),
+        )
+        from_page(self._size, lambda: self._change(longest=SIZES[self._size.value]))
+        from_page(self._dark, self._switch_dark)
+        self._home.on_click(lambda _: session.go_home())
+        gui = session.client.gui
+        command = gui.add_command("Home", description="Fly to the first view", hotkey="H")
+        command.on_trigger(lambda _: session.go_home())
+        command = gui.add_command("Next mode", description="Colour, depth, ...", hotkey="V")
+        command.on_trigger(lambda _: self._next_mode())
+
+    def _change(self, **fields: Any) -> None:
+        self._session.set_look(replace(self._session.look, **fields))
+
+    def _next_mode(self) -> None:
+        following = MODES[(MODES.index(self._session.look.mode) + 1) % len(MODES)]
+        self._mode.value = following
+        self._change(mode=following)
+
+    def _show_overlays(self) -> None:
+        if self._overlays is not None:
+            self._overlays.show(self._cameras.value, self._cloud.value)
+
+    def _switch_dark(self) -> None:
+        configure_theme(self._session.client.gui, self._dark.value)
+        self._change(dark=self._dark.value)
+
+    def update(self) -> None:
+        """Follow the content: which models there are."""
+        models = self._session.content.models
+        self._labels = {m.label: m.key for m in models}
+        if self._labels:
+            chosen = self._session.model()
+            options = tuple(self._labels)
+            if self._model.options != options:
+                self._model.options = options
+            if chosen is not None:
+                self._model.value = chosen.label
+        self._model.visible = len(models) > 1
+
+    def update_status(self) -> None:
+        """Follow the frames, at most twice a second."""
+        now = time.monotonic()
+        status = self._session.status
+        if now - self._last_status < 0.5:
+            return
+        self._last_status = now
+        named = self._session.model()
+        size = "" if named is None else f"{named.model.size:,} primitives. "
+        self._status.content = (
+            f"{size}{status.width} x {status.height} in {1000 * status.seconds:.0f} ms, "
+            f"{status.pixels_per_second / 1e6:.1f} Mpixel/s"
+        )
+        fov = round(math.degrees(self._session.viewpoint.fov))
+        if abs(fov - self._fov.value) >= 1 and 10 <= fov <= 120:
+            self._fov.value = fov
+
+
+def configure_theme(gui: viser.GuiApi, dark: bool) -> None:
+    """The page's colours. No share button: it would send the capture through a foreign server."""
+    gui.configure_theme(
+        dark_mode=dark, show_logo=False, show_share_button=False, brand_color=(20, 110, 180)
+    )

@@ -1,0 +1,181 @@
+"""What all clients look at: the scene, the models, their scores. Thread-safe, knows no viser."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from recon.errors import ReconError
+from recon.formats.images import load_rgb8
+from recon.geometry import Camera
+from recon.model import RadianceModel
+from recon.scene import PosedScene, View
+from recon.viewer.images import Rgb8
+
+THUMBNAIL = 160
+"""Longer side of a photo's thumbnail, pixels."""
+
+
+@dataclass(frozen=True)
+class NamedModel:
+    """A model to look at.
+
+    Attributes:
+        key: unique; "splat", "nerf", "splat@3000" for a checkpoint.
+        label: as people read it.
+        bands: see `scheduler.Layer.bands`.
+        version: grows when live training replaces the model.
+    """
+
+    key: str
+    label: str
+    model: RadianceModel
+    bands: bool = False
+    version: int = 0
+
+
+@dataclass(frozen=True)
+class ViewScore:
+    """Quality at one photo: PSNR in dB, and SSIM unless it was not measured."""
+
+    psnr: float
+    ssim: float | None = None
+
+
+@dataclass(frozen=True)
+class MethodScore:
+    """A method's row in the table: means over the held-out photos."""
+
+    method: str
+    psnr: float
+    ssim: float | None = None
+    train_seconds: float | None = None
+    size: int | None = None
+    views: dict[str, ViewScore] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Curve:
+    """Training so far: loss over steps, held-out PSNR over steps; for one method."""
+
+    steps: tuple[int, ...] = ()
+    losses: tuple[float, ...] = ()
+    eval_steps: tuple[int, ...] = ()
+    psnrs: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True)
+class Content:
+    """One consistent state of the workspace; replaced as a whole.
+
+    Attributes:
+        phase: "loading", "ready" or "failed"; `note` says more in plain words.
+        eval_long_side: longer side of the pictures that `recon eval` compares; None is native.
+    """
+
+    phase: Literal["loading", "ready", "failed"] = "loading"
+    note: str = "Loading the scene ..."
+    title: str = "recon"
+    scene: PosedScene | None = None
+    models: tuple[NamedModel, ...] = ()
+    scores: tuple[MethodScore, ...] = ()
+    curve: Curve = field(default_factory=Curve)
+    eval_long_side: int | None = None
+
+    def model(self, key: str) -> NamedModel | None:
+        """The model of a key; the first one when the key is gone; None when there is none."""
+        found = [m for m in self.models if m.key == key]
+        return found[0] if found else (self.models[0] if self.models else None)
+
+    def view(self, name: str) -> View | None:
+        """The photo of a name."""
+        views = () if self.scene is None else self.scene.views
+        return next((v for v in views if v.name == name), None)
+
+    def score(self, method: str, view: str) -> ViewScore | None:
+        """What `recon eval` measured."""
+        rows = [s for s in self.scores if s.method == method]
+        return rows[0].views.get(view) if rows else None
+
+    def eval_camera(self, view: View) -> Camera:
+        """The camera that `recon eval` renders for a photo."""
+        return view.camera.fit_long_side(self.eval_long_side)
+
+
+class Workspace:
+    """Holds the content and tells listeners when it changes."""
+
+    def __init__(self, content: Content | None = None) -> None:
+        self._content = content or Content()
+        self._lock = threading.Lock()
+        self._listeners: list[Callable[[Content, Content], None]] = []
+
+    @property
+    def content(self) -> Content:
+        return self._content
+
+    def listen(self, listener: Callable[[Content, Content], None]) -> Callable[[], None]:
+        """Call `listener(before, after)` at each change; returns what ends that."""
+        with self._lock:
+            self._listeners.append(listener)
+
+        def end() -> None:
+            with self._lock:
+                if listener in self._listeners:
+                    self._listeners.remove(listener)
+
+        return end
+
+    def update(self, change: Callable[[Content], Content]) -> None:
+        """Replace the content by `change(content)`."""
+        with self._lock:
+            before = self._content
+            self._content = after = change(before)
+            listeners = tuple(self._listeners)
+        for listener in listeners:
+            listener(before, after)
+
+    def fail(self, note: str) -> None:
+        """Say on every page that this cannot be shown, and why."""
+        self.update(lambda content: replace(content, phase="failed", note=note))
+
+
+class Photos:
+    """The capture's photos at the sizes that are shown; the last few are kept."""
+
+    def __init__(self, keep: int = 24) -> None:
+        self._keep = keep
+        self._cache: OrderedDict[tuple[Path, int, int], Rgb8] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def at(self, view: View, camera: Camera, scene: PosedScene) -> Rgb8:
+        """The photo at the camera's size, transparent parts on the scene's background.
+
+        Raises:
+            FormatError: the file cannot be read.
+        """
+        key = (view.image_path, camera.width, camera.height)
+        with self._lock:
+            if key in self._cache:
+                self._cache.move_to_end(key)
+                return self._cache[key]
+        image = load_rgb8(view.image_path, camera.width, camera.height, scene.background)
+        with self._lock:
+            self._cache[key] = image
+            while len(self._cache) > self._keep:
+                self._cache.popitem(last=False)
+        return image
+
+    def thumbnail(self, view: View, scene: PosedScene) -> Rgb8:
+        """A small copy, not kept; grey when the photo cannot be read."""
+        camera = view.camera.fit_long_side(THUMBNAIL)
+        try:
+            return load_rgb8(view.image_path, camera.width, camera.height, scene.background)
+        except (ReconError, OSError):
+            return np.full((camera.height, camera.width, 3), 128, np.uint8)
