@@ -1,0 +1,105 @@
+"""`load_capture`: a folder on disk to a `Capture`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from recon.capture.given import (
+    BLENDER_TRAIN,
+    LLFF_FILE,
+    GivenResult,
+    blender_photos,
+    find_given,
+    llff_image_dir,
+)
+from recon.capture.scan import ScanResult, find_photos, scan_photos
+from recon.capture.split import every_eighth
+from recon.capture.types import Capture
+from recon.errors import CaptureError
+
+MIN_PHOTOS = 3
+_WHITE = (1.0, 1.0, 1.0)
+
+
+def load_capture(
+    folder: Path,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+    *,
+    ignore_poses: bool = False,
+) -> Capture:
+    """Find and check the photos of a scene, fix the split, read poses that came with them.
+
+    Args:
+        folder: the scene: photos in `images/` or directly in it, pose files beside them.
+        progress: called with (done, total) while photos are checked.
+        ignore_poses: do not even read pose files, for the case that they are broken. The
+            split that they fix is then not used either.
+
+    Raises:
+        CaptureError: no such folder, or fewer than three usable photos.
+        FormatError: pose files are there but cannot be used.
+    """
+    if not folder.is_dir():
+        raise CaptureError(
+            "there is no such folder",
+            where=folder,
+            remedy="give the folder that holds your photos, or a subfolder images/ with them",
+        )
+    image_dir = _image_dir(folder)
+    listed = not ignore_poses and (folder / BLENDER_TRAIN).is_file()
+    paths = blender_photos(folder) if listed else find_photos(image_dir, folder)
+    scan = scan_photos(paths, image_dir, progress)
+    _require_enough(folder, image_dir, len(paths), scan)
+    found = None if ignore_poses else find_given(folder, image_dir, scan.photos)
+    photos = scan.photos if found is None else found.photos
+    split = found.split if found is not None and found.split is not None else None
+    choice = split or every_eighth([photo.name for photo in photos])
+    alpha = any(photo.has_alpha for photo in photos)
+    return Capture(
+        root=folder,
+        image_dir=image_dir,
+        photos=photos,
+        skipped=scan.skipped,
+        split=choice.split | _late_names(photos, choice.split),
+        split_source=choice.source,
+        given=None if found is None else found.given,
+        background=_WHITE if alpha else None,
+        notices=_notices(scan, found),
+    )
+
+
+def _image_dir(folder: Path) -> Path:
+    if (folder / BLENDER_TRAIN).is_file():
+        return folder
+    if (folder / LLFF_FILE).is_file():
+        return llff_image_dir(folder) or folder
+    return folder / "images" if (folder / "images").is_dir() else folder
+
+
+def _late_names(photos, split) -> dict:  # noqa: ANN001
+    """Photos that a given split does not name are trained on."""
+    return {photo.name: "train" for photo in photos if photo.name not in split}
+
+
+def _require_enough(folder: Path, image_dir: Path, candidates: int, scan: ScanResult) -> None:
+    if len(scan.photos) >= MIN_PHOTOS:
+        return
+    if candidates == 0:
+        raise CaptureError(
+            "there are no photos in this folder",
+            where=image_dir,
+            remedy="put JPEG, PNG, WebP, TIFF or HEIC files in it, or in a subfolder images/",
+        )
+    reasons = "".join(f"\n  {item.name}: {item.reason}" for item in scan.skipped[:10])
+    raise CaptureError(
+        f"only {len(scan.photos)} of {candidates} photos can be used; at least {MIN_PHOTOS} "
+        f"are needed{reasons}",
+        where=folder,
+        remedy="add photos: 30 to 100 that overlap by two thirds give good results",
+    )
+
+
+def _notices(scan: ScanResult, found: GivenResult | None) -> tuple[str, ...]:
+    skipped = tuple(f"skipped {item.name}: {item.reason}" for item in scan.skipped)
+    return skipped + (found.notices if found is not None else ())

@@ -1,0 +1,163 @@
+"""Finding photos in a folder and checking that each of them decodes."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from PIL import Image
+
+from recon.capture.exif import read_exif
+from recon.capture.types import Photo, SkippedPhoto
+from recon.errors import CaptureError
+from recon.formats.images import MAX_PIXELS
+
+EXTENSIONS = frozenset({".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".heic", ".heif"})
+MAX_FILES = 20_000
+MAX_DEPTH = 8
+MIN_SIDE = 32
+_HEIC = frozenset({".heic", ".heif"})
+
+# What recon itself, and tools beside it, write into a scene folder.
+_NOT_PHOTOS = frozenset({"recon", "masks", "sparse", "colmap", "depth", "depths", "__MACOSX"})
+
+
+@dataclass(frozen=True)
+class ScanResult:
+    """Usable photos and the rest, both sorted by name."""
+
+    photos: tuple[Photo, ...]
+    skipped: tuple[SkippedPhoto, ...]
+
+
+def find_photos(image_dir: Path, root: Path) -> list[Path]:
+    """Files under `image_dir` that look like photos, sorted by relative name.
+
+    Hidden files, recon's own output and whatever resolves outside `root` are left out.
+
+    Raises:
+        CaptureError: more than MAX_FILES photos.
+    """
+    inside = root.resolve()
+    found: list[Path] = []
+    for path in _walk(image_dir, inside, MAX_DEPTH):
+        found.append(path)
+        if len(found) > MAX_FILES:
+            raise CaptureError(
+                f"more than {MAX_FILES} photos",
+                where=image_dir,
+                remedy="choose a few hundred that overlap well and put them in a folder of "
+                "their own",
+            )
+    return sorted(found, key=lambda path: path.relative_to(image_dir).as_posix())
+
+
+def _walk(folder: Path, inside: Path, depth: int) -> Iterator[Path]:
+    try:
+        entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+    except OSError:
+        return
+    for entry in entries:
+        path = Path(entry.path)
+        if entry.name.startswith(".") or not _is_inside(path, inside):
+            continue
+        if entry.is_dir():
+            # Links to folders are not followed: they may form cycles.
+            if depth > 0 and entry.name not in _NOT_PHOTOS and not entry.is_symlink():
+                yield from _walk(path, inside, depth - 1)
+        elif entry.is_file() and path.suffix.lower() in EXTENSIONS:
+            yield path
+
+
+def _is_inside(path: Path, inside: Path) -> bool:
+    try:
+        return path.resolve().is_relative_to(inside)
+    except (OSError, RuntimeError):
+        return False
+
+
+def scan_photos(
+    paths: list[Path],
+    image_dir: Path,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> ScanResult:
+    """Decode every photo once, in threads; skip what does not decode and exact duplicates.
+
+    Args:
+        paths: candidates under `image_dir`, sorted.
+        image_dir: the folder that names are relative to.
+        progress: called with (done, total) as photos are checked.
+    """
+    _register_heic()
+    photos: list[Photo] = []
+    skipped: list[SkippedPhoto] = []
+    first_with: dict[str, str] = {}
+    with ThreadPoolExecutor(max_workers=os.cpu_count() or 1) as pool:
+        names = [path.relative_to(image_dir).as_posix() for path in paths]
+        for done, result in enumerate(pool.map(_check, paths, names), start=1):
+            progress(done, len(paths))
+            if isinstance(result, SkippedPhoto):
+                skipped.append(result)
+            elif result.digest in first_with:
+                twin = first_with[result.digest]
+                skipped.append(SkippedPhoto(result.name, f"the same file as {twin}"))
+            else:
+                first_with[result.digest] = result.name
+                photos.append(result)
+    return ScanResult(tuple(photos), tuple(skipped))
+
+
+def _register_heic() -> None:
+    try:
+        import pillow_heif  # pyright: ignore[reportMissingImports]
+    except ImportError:
+        return
+    pillow_heif.register_heif_opener()
+
+
+def _check(path: Path, name: str) -> Photo | SkippedPhoto:
+    """Decode a photo at the smallest scale its format allows, which still reads every byte."""
+    try:
+        with Image.open(path) as image:
+            width, height = image.size
+            if width * height > MAX_PIXELS:
+                return SkippedPhoto(name, f"more than {MAX_PIXELS // 1_000_000} megapixels")
+            if min(width, height) < MIN_SIDE:
+                return SkippedPhoto(name, f"only {width}x{height} pixels")
+            if getattr(image, "n_frames", 1) > 1 and image.format in ("WEBP", "PNG"):
+                return SkippedPhoto(name, "an animation, not a photo")
+            facts = read_exif(image)
+            has_alpha = "A" in image.getbands() or "transparency" in image.info
+            image.draft("RGB", (width // 8, height // 8))
+            image.load()
+    except Image.DecompressionBombError:
+        return SkippedPhoto(name, f"more than {MAX_PIXELS // 1_000_000} megapixels")
+    except Exception as error:  # decoders of hostile files raise almost anything
+        if path.suffix.lower() in _HEIC:
+            return SkippedPhoto(name, "HEIC cannot be read here; pip install pillow-heif")
+        return SkippedPhoto(name, f"cannot be decoded ({_brief(error)})")
+    try:
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        return SkippedPhoto(name, f"cannot be read ({_brief(error)})")
+    photo = Photo(
+        name, path, width, height, facts.orientation, facts.focal, facts.camera, has_alpha, digest
+    )
+    return upright(photo)
+
+
+def upright(photo: Photo) -> Photo:
+    """Swap width and height where the EXIF orientation lies on its side."""
+    if photo.orientation < 5:
+        return photo
+    return replace(photo, width=photo.height, height=photo.width)
+
+
+def _brief(error: Exception) -> str:
+    text = str(error).split("\n")[0].strip() or type(error).__name__
+    return text[:120]

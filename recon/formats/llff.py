@@ -1,0 +1,78 @@
+"""LLFF's `poses_bounds.npy`: poses, size and focal length for photos in sorted order."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recon.errors import FormatError
+from recon.formats.lens import Lens
+
+MAX_BYTES = 64 << 20
+_REMEDY = "make the file again, or remove it so that recon computes the poses itself"
+
+
+@dataclass(frozen=True)
+class LlffPose:
+    """One photo's camera.
+
+    Attributes:
+        cam_from_world: (4, 4) float64, rigid, OpenCV axes.
+        width, height, focal: in pixels of the photo that LLFF used, perhaps larger than ours.
+    """
+
+    cam_from_world: NDArray[np.float64]
+    width: int
+    height: int
+    focal: float
+
+    def lens(self, width: int, height: int) -> Lens:
+        """The pinhole lens, principal point in the centre, on the real image size in pixels."""
+        scale_x, scale_y = width / self.width, height / self.height
+        return Lens(
+            width, height, self.focal * scale_x, self.focal * scale_y, width / 2, height / 2
+        )
+
+
+def read_llff(path: Path) -> tuple[LlffPose, ...]:
+    """Read the poses in file order, which is the sorted order of the photos' names.
+
+    Raises:
+        FormatError: not an N x 17 array of finite numbers, or poses that are not rotations.
+    """
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise FormatError("larger than 64 MiB", where=path, remedy=_REMEDY)
+        table = np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError, SyntaxError, MemoryError) as error:
+        raise FormatError(
+            f"not a readable numpy file ({error})", where=path, remedy=_REMEDY
+        ) from error
+    if not isinstance(table, np.ndarray) or table.ndim != 2 or table.shape[1] != 17:
+        raise FormatError(
+            f"expected an N x 17 array, found {getattr(table, 'shape', 'an archive')}",
+            where=path,
+            remedy=_REMEDY,
+        )
+    if table.dtype.kind not in "fiu" or not np.all(np.isfinite(table)):
+        raise FormatError("holds values that are not finite numbers", where=path, remedy=_REMEDY)
+    return tuple(_pose(path, row.astype(np.float64)) for row in table)
+
+
+def _pose(path: Path, row: NDArray[np.float64]) -> LlffPose:
+    block = row[:15].reshape(3, 5)
+    height, width, focal = block[:, 4].tolist()
+    # The file's axes are (down, right, backwards); OpenCV's are (right, down, forwards).
+    rotation = np.stack([block[:, 1], block[:, 0], -block[:, 2]], axis=1)
+    sane_size = 1 <= width <= 100_000 and 1 <= height <= 100_000 and focal > 0
+    if not sane_size or np.abs(rotation.T @ rotation - np.eye(3)).max() > 1e-2:
+        raise FormatError("a row is not a camera pose", where=path, remedy=_REMEDY)
+    if np.linalg.det(rotation) < 0:
+        raise FormatError("a row mirrors the scene", where=path, remedy=_REMEDY)
+    pose = np.eye(4)
+    pose[:3, :3] = rotation.T
+    pose[:3, 3] = -rotation.T @ block[:, 3]
+    return LlffPose(pose, round(width), round(height), focal)

@@ -1,0 +1,112 @@
+"""What the parent tells the worker and what it hears back: the only contract between them."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True)
+class JobImage:
+    """A working copy.
+
+    Attributes:
+        file: name of the working copy in the job's photo folder.
+        name: the photo's own name, used in the model that is written.
+        width, height: pixels of the photo, upright.
+        work_width, work_height: pixels of the working copy.
+        group: photos of one group share a camera.
+        model: COLMAP's camera model of the group.
+        params: its parameters in pixels of the working copy; () to let COLMAP guess.
+        pose: cam_from_world, 16 numbers row by row, in given-pose jobs; else ().
+    """
+
+    file: str
+    name: str
+    width: int
+    height: int
+    work_width: int
+    work_height: int
+    group: int
+    model: str
+    params: tuple[float, ...] = ()
+    pose: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True)
+class Job:
+    """One attempt at structure from motion, or one triangulation.
+
+    Attributes:
+        photos: folder of the working copies.
+        database: COLMAP's database; kept, so that nothing is extracted or matched twice.
+        scratch: folder for the mapper's output, emptied by the worker.
+        output: folder that the final model is written to.
+        images, pairs: photos, and pairs of indices into them.
+        first_octave, max_features: of SIFT.
+        init_min_tri_angle: degrees that the starting pair must subtend.
+        triangulate: poses are given; only points are computed.
+        seed, threads: see `SfmOptions`.
+    """
+
+    photos: str
+    database: str
+    scratch: str
+    output: str
+    images: tuple[JobImage, ...]
+    pairs: tuple[tuple[int, int], ...]
+    first_octave: int
+    max_features: int
+    init_min_tri_angle: float = 16.0
+    triangulate: bool = False
+    seed: int = 0
+    threads: int = 1
+
+    def save(self, path: Path) -> None:
+        path.write_text(json.dumps(asdict(self)), encoding="utf-8")
+
+    @staticmethod
+    def load(path: Path) -> Job:
+        data: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        data["images"] = tuple(
+            JobImage(**{**image, "params": tuple(image["params"]), "pose": tuple(image["pose"])})
+            for image in data["images"]
+        )
+        data["pairs"] = tuple((int(i), int(j)) for i, j in data["pairs"])
+        return Job(**data)
+
+
+@dataclass(frozen=True)
+class JobResult:
+    """The worker's answer.
+
+    Attributes:
+        registered: names of the photos that have a camera.
+        components: registered photos of each separate model, largest first.
+        points: number of points.
+        reprojection_error: mean, in pixels of the full-size photos.
+        track_length: mean.
+        inconsistent_pairs: share of well matched pairs that contradict the poses, 0..1.
+        keypoints: photo name -> number of features.
+        matches: photo name -> number of verified pairs that it occurs in.
+        stages: stage name -> (wall seconds, CPU seconds).
+    """
+
+    registered: tuple[str, ...]
+    components: tuple[int, ...]
+    points: int
+    reprojection_error: float
+    track_length: float
+    inconsistent_pairs: float
+    keypoints: dict[str, int]
+    matches: dict[str, int]
+    stages: dict[str, tuple[float, float]]
+
+    @staticmethod
+    def from_json(data: dict[str, Any]) -> JobResult:
+        data["registered"] = tuple(data["registered"])
+        data["components"] = tuple(data["components"])
+        data["stages"] = {key: (value[0], value[1]) for key, value in data["stages"].items()}
+        return JobResult(**data)

@@ -1,0 +1,190 @@
+"""Making jobs for the worker: working copies, shared cameras, the database to keep."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sqlite3
+from collections import Counter
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+from recon.capture.types import Capture, GivenPoses, Photo
+from recon.formats.lens import ColmapCamera, Lens, colmap_from_lens
+from recon.sfm.context import SfmContext
+from recon.sfm.job import Job, JobImage, JobResult
+from recon.sfm.options import Quality
+from recon.sfm.pairs import Pair
+from recon.sfm.photos import work_size, write_work_copy
+from recon.sfm.process import run_worker
+
+_MIN_PHOTOS_FOR_OPENCV = 8
+"""Fewer photos do not determine OPENCV's four distortion coefficients."""
+
+
+@dataclass(frozen=True)
+class Effort:
+    """SIFT's settings.
+
+    Attributes:
+        long_side: of the working copies, in pixels.
+        first_octave: -1 doubles the photo first: four times the work, more small features.
+        max_features: per photo.
+    """
+
+    long_side: int
+    first_octave: int
+    max_features: int
+
+
+EFFORTS: dict[Quality, Effort] = {
+    "draft": Effort(1000, 0, 4096),
+    "standard": Effort(1600, 0, 8192),
+    "high": Effort(2400, -1, 12288),
+}
+
+
+def run_job(
+    context: SfmContext,
+    effort: Effort,
+    images: tuple[JobImage, ...],
+    pairs: list[Pair],
+    output: Path,
+    *,
+    init_angle: float = 16.0,
+    triangulate: bool = False,
+) -> JobResult:
+    """Write the working copies that are missing and run the worker.
+
+    Args:
+        context: the call's.
+        effort: SIFT's settings.
+        images: from `job_images`.
+        pairs: of indices into `images`.
+        output: folder for the model.
+        init_angle: degrees that the starting pair must subtend.
+        triangulate: poses are given, only find points.
+
+    Raises:
+        SfmError: pycolmap failed.
+        SfmCancelled: the caller asked to stop.
+    """
+    options = context.options
+    copies = context.folder / f"photos-{effort.long_side}"
+    copies.mkdir(parents=True, exist_ok=True)
+    _write_copies(context, copies, images)
+    database = context.folder / f"features-{_database_key(effort, images)}.db"
+    drop_if_damaged(database)
+    job = Job(
+        photos=str(copies),
+        database=str(database),
+        scratch=str(context.folder / "scratch"),
+        output=str(output),
+        images=images,
+        pairs=tuple(pairs),
+        first_octave=effort.first_octave,
+        max_features=effort.max_features,
+        init_min_tri_angle=init_angle,
+        triangulate=triangulate,
+        seed=options.seed,
+        threads=options.thread_count,
+    )
+    result = run_worker(job, context.folder, context.progress, context.cancelled)
+    for stage, (wall, cpu) in result.stages.items():
+        context.add_time(stage, wall, cpu)
+    return result
+
+
+def job_images(
+    photos: tuple[Photo, ...], long_side: int, given: GivenPoses | None = None
+) -> tuple[JobImage, ...]:
+    """The photos as a job sees them, grouped by the camera that they share."""
+    keys = [_camera_key(photo, given) for photo in photos]
+    groups = {key: number for number, key in enumerate(dict.fromkeys(keys))}
+    members = Counter(keys)
+    images = []
+    for photo, key in zip(photos, keys, strict=True):
+        size = work_size(photo, long_side)
+        camera = _camera(photo, size, members[key], given)
+        pose = () if given is None else given.cameras[photo.name].cam_from_world.reshape(-1)
+        images.append(
+            JobImage(
+                file=f"{photo.digest[:24]}-{photo.orientation}.png",
+                name=photo.name,
+                width=photo.width,
+                height=photo.height,
+                work_width=size[0],
+                work_height=size[1],
+                group=groups[key],
+                model=camera.model,
+                params=camera.params,
+                pose=tuple(float(value) for value in pose),
+            )
+        )
+    return tuple(images)
+
+
+def _camera_key(photo: Photo, given: GivenPoses | None) -> Lens | tuple:
+    """Photos with equal keys share a camera: by size, EXIF camera and focal length."""
+    if given is not None:
+        return given.cameras[photo.name].lens
+    return photo.width, photo.height, photo.camera, round(photo.focal or 0.0, 1)
+
+
+def _camera(
+    photo: Photo, size: tuple[int, int], members: int, given: GivenPoses | None
+) -> ColmapCamera:
+    """Model and parameters in pixels of the working copy; () to let COLMAP guess them."""
+    if given is not None:
+        return colmap_from_lens(given.cameras[photo.name].lens.resized(*size))
+    model = "OPENCV" if members >= _MIN_PHOTOS_FOR_OPENCV else "SIMPLE_RADIAL"
+    if photo.focal is None:
+        return ColmapCamera(model, ())
+    focal = photo.focal * size[0] / photo.width
+    centre = (size[0] / 2, size[1] / 2)
+    if model == "OPENCV":
+        return ColmapCamera(model, (focal, focal, *centre, 0.0, 0.0, 0.0, 0.0))
+    return ColmapCamera(model, (focal, *centre, 0.0))
+
+
+def _write_copies(context: SfmContext, folder: Path, images: tuple[JobImage, ...]) -> None:
+    photos = {photo.name: photo for photo in context.capture.photos}
+    tasks = [
+        partial(
+            write_work_copy,
+            photos[image.name],
+            folder / image.file,
+            (image.work_width, image.work_height),
+            context.capture.background,
+        )
+        for image in images
+        if not (folder / image.file).is_file()
+    ]
+    context.in_threads("photos", "preparing photos", tasks)
+
+
+def _database_key(effort: Effort, images: tuple[JobImage, ...]) -> str:
+    """Databases are kept per SIFT setting and cameras, since they store both."""
+    cameras = sorted({(i.work_width, i.work_height, i.model, i.params) for i in images})
+    text = json.dumps([effort.first_octave, effort.max_features, effort.long_side, cameras])
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def drop_if_damaged(database: Path) -> None:
+    """Delete a database that a crash has left unreadable, with its two side files.
+
+    A sound one is kept whatever crashed: SQLite replays the log that lies beside it.
+    """
+    if database.is_file():
+        try:
+            connection = sqlite3.connect(database)
+            try:
+                if connection.execute("PRAGMA quick_check").fetchone() == ("ok",):
+                    return
+            finally:
+                connection.close()
+        except sqlite3.Error:
+            pass
+    for suffix in ("", "-wal", "-shm"):
+        database.with_name(database.name + suffix).unlink(missing_ok=True)

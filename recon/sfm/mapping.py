@@ -1,0 +1,332 @@
+"""The steps of structure from motion with pycolmap. Runs only in the worker process."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pycolmap
+
+from recon.sfm.job import Job, JobImage, JobResult
+from recon.sfm.support import inconsistent_share
+
+Report = Callable[[str, int, int, str], None]
+
+_PAIRS_PER_CALL = 64
+_IMAGES_PER_CALL = 4
+_MIN_PHOTOS_FOR_CENTRE = 10
+"""With fewer photos a camera's principal point is not well determined: it stays central."""
+
+
+class Stopped(Exception):
+    """The parent asked to stop."""
+
+
+class _Clock:
+    """Wall and CPU seconds by stage."""
+
+    def __init__(self) -> None:
+        self.stages: dict[str, tuple[float, float]] = {}
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        wall, cpu = time.monotonic(), time.process_time()
+        yield
+        self.stages[name] = (time.monotonic() - wall, time.process_time() - cpu)
+
+
+def run_job(job: Job, token: pycolmap.CancellationToken, report: Report) -> JobResult:
+    """Features, matches, then mapping or triangulation; writes the model to `job.output`.
+
+    Raises:
+        Stopped: the token was cancelled.
+    """
+    clock = _Clock()
+    pycolmap.set_random_seed(job.seed)
+    with clock.stage("features"):
+        extract(job, token, report)
+    with clock.stage("matching"):
+        match(job, token, report)
+    if job.triangulate:
+        with clock.stage("points"):
+            models = [triangulate(job, token, report)]
+    else:
+        with clock.stage("mapping"):
+            models = map_photos(job, token, report)
+        if models:
+            with clock.stage("refining"):
+                refine(models[0], token, report)
+    return _finish(job, models, clock)
+
+
+def extract(job: Job, token: pycolmap.CancellationToken, report: Report) -> None:
+    """SIFT features of every photo that has none yet; one camera for each group."""
+    options = pycolmap.FeatureExtractionOptions()
+    options.use_gpu = False
+    options.num_threads = job.threads
+    options.max_image_size = max(max(i.work_width, i.work_height) for i in job.images)
+    options.sift.first_octave = job.first_octave
+    options.sift.max_num_features = job.max_features
+    by_group: dict[int, list[JobImage]] = {}
+    for image in job.images:
+        by_group.setdefault(image.group, []).append(image)
+    with pycolmap.Database.open(job.database) as database:
+        known = {image.name: image.camera_id for image in database.read_all_images()}
+        finished = {
+            image.name
+            for image in database.read_all_images()
+            if database.exists_keypoints(image.image_id)
+            and database.exists_descriptors(image.image_id)
+        }
+    done = len(finished & {image.file for image in job.images})
+    for images in by_group.values():
+        camera_id = next((known[i.file] for i in images if i.file in known), None)
+        todo = [image for image in images if image.file not in finished]
+        while todo:
+            # The first photo of a group makes the camera that the others then share.
+            size = 1 if camera_id is None else _IMAGES_PER_CALL * job.threads
+            chunk, todo = todo[:size], todo[size:]
+            _extract_chunk(job, chunk, camera_id, options, token)
+            if camera_id is None:
+                camera_id = _camera_of(job, chunk[0])
+            done += len(chunk)
+            report("features", done, len(job.images), "looking for features")
+
+
+def _extract_chunk(
+    job: Job,
+    images: list[JobImage],
+    camera_id: int | None,
+    options: pycolmap.FeatureExtractionOptions,
+    token: pycolmap.CancellationToken,
+) -> None:
+    reader = pycolmap.ImageReaderOptions()
+    reader.camera_model = images[0].model
+    if camera_id is not None:
+        reader.existing_camera_id = camera_id
+    elif images[0].params:
+        reader.camera_params = ",".join(repr(value) for value in images[0].params)
+    pycolmap.extract_features(
+        database_path=job.database,
+        image_path=job.photos,
+        image_names=[image.file for image in images],
+        camera_mode=pycolmap.CameraMode.SINGLE,
+        reader_options=reader,
+        extraction_options=options,
+        device=pycolmap.Device.cpu,
+        cancellation_token=token,
+    )
+    _check(token)
+
+
+def _camera_of(job: Job, image: JobImage) -> int | None:
+    with pycolmap.Database.open(job.database) as database:
+        found = database.read_image_with_name(image.file)
+        return None if found is None else found.camera_id
+
+
+def match(job: Job, token: pycolmap.CancellationToken, report: Report) -> None:
+    """Match and verify the job's pairs; pairs that the database has are not done again."""
+    done = _matched_pairs(job)
+    files = [image.file for image in job.images]
+    todo = [
+        (files[i], files[j]) for i, j in job.pairs if frozenset((files[i], files[j])) not in done
+    ]
+    matching = pycolmap.FeatureMatchingOptions()
+    matching.use_gpu = False
+    matching.num_threads = job.threads
+    verification = pycolmap.TwoViewGeometryOptions()
+    verification.ransac.random_seed = job.seed
+    listing = Path(job.scratch) / "pairs.txt"
+    listing.parent.mkdir(parents=True, exist_ok=True)
+    before = len(job.pairs) - len(todo)
+    for start in range(0, len(todo), _PAIRS_PER_CALL):
+        chunk = todo[start : start + _PAIRS_PER_CALL]
+        listing.write_text("".join(f"{a} {b}\n" for a, b in chunk), encoding="utf-8")
+        pairing = pycolmap.ImportedPairingOptions()
+        pairing.match_list_path = listing
+        pycolmap.match_image_pairs(
+            database_path=job.database,
+            matching_options=matching,
+            pairing_options=pairing,
+            verification_options=verification,
+            device=pycolmap.Device.cpu,
+            cancellation_token=token,
+        )
+        _check(token)
+        report("matching", before + start + len(chunk), len(job.pairs), "matching pairs")
+
+
+def _matched_pairs(job: Job) -> set[frozenset[str]]:
+    with pycolmap.Database.open(job.database) as database:
+        names = {image.image_id: image.name for image in database.read_all_images()}
+        pair_ids, _ = database.read_two_view_geometry_num_inliers()
+        pairs = (pycolmap.pair_id_to_image_pair(pair_id) for pair_id in pair_ids)
+        return {frozenset((names[a], names[b])) for a, b in pairs if a in names and b in names}
+
+
+def map_photos(
+    job: Job, token: pycolmap.CancellationToken, report: Report
+) -> list[pycolmap.Reconstruction]:
+    """Incremental mapping; the models, largest first; empty if none could be started."""
+    options = pycolmap.IncrementalPipelineOptions()
+    options.random_seed = job.seed
+    options.num_threads = job.threads
+    options.min_model_size = 3
+    options.mapper.init_min_tri_angle = job.init_min_tri_angle
+    options.image_names = [image.file for image in job.images]
+    output = Path(job.scratch) / "models"
+    shutil.rmtree(output, ignore_errors=True)
+    output.mkdir(parents=True)
+    total = len(job.images)
+    registered = 2
+
+    def count() -> None:
+        nonlocal registered
+        registered = min(registered + 1, total)
+        report("mapping", registered, total, "placing photos")
+
+    report("mapping", 0, total, "looking for two photos to start from")
+    models = pycolmap.incremental_mapping(
+        database_path=job.database,
+        image_path=job.photos,
+        output_path=output,
+        options=options,
+        next_image_callback=count,
+        cancellation_token=token,
+    )
+    _check(token)
+    return sorted(models.values(), key=lambda model: -model.num_reg_images())
+
+
+def refine(
+    model: pycolmap.Reconstruction, token: pycolmap.CancellationToken, report: Report
+) -> None:
+    """One bundle adjustment with the principal point free, where photos suffice for that.
+
+    On fox it takes the rotation error from 0.18 to 0.02 degrees.
+    """
+    uses = Counter(model.image(i).camera_id for i in model.reg_image_ids())
+    if min(uses.values()) < _MIN_PHOTOS_FOR_CENTRE:
+        return
+    report("refining", 0, 1, "refining all cameras together")
+    options = pycolmap.BundleAdjustmentOptions()
+    options.refine_principal_point = True
+    options.print_summary = False
+    pycolmap.bundle_adjustment(model, options, cancellation_token=token)
+    _check(token)
+    model.update_point_3d_errors()
+
+
+def triangulate(
+    job: Job, token: pycolmap.CancellationToken, report: Report
+) -> pycolmap.Reconstruction:
+    """Points for the given cameras, which stay as they are."""
+    posed = {image.file: image for image in job.images}
+    given = pycolmap.Reconstruction()
+    with pycolmap.Database.open(job.database) as database:
+        for camera in database.read_all_cameras():
+            given.add_camera_with_trivial_rig(camera)
+        for stored in database.read_all_images():
+            if stored.name not in posed:
+                continue
+            pose = np.array(posed[stored.name].pose).reshape(4, 4)
+            image = pycolmap.Image(
+                name=stored.name, camera_id=stored.camera_id, image_id=stored.image_id
+            )
+            rigid = pycolmap.Rigid3d(pycolmap.Rotation3d(pose[:3, :3]), pose[:3, 3])
+            given.add_image_with_trivial_frame(image, rigid)
+    options = pycolmap.IncrementalPipelineOptions()
+    options.random_seed = job.seed
+    options.num_threads = job.threads
+    output = Path(job.scratch) / "triangulated"
+    shutil.rmtree(output, ignore_errors=True)
+    output.mkdir(parents=True)
+    report("points", 0, 1, "triangulating points from the given poses")
+    model = pycolmap.triangulate_points(
+        reconstruction=given,
+        database_path=job.database,
+        image_path=job.photos,
+        output_path=output,
+        clear_points=True,
+        options=options,
+        refine_intrinsics=False,
+        cancellation_token=token,
+    )
+    _check(token)
+    return model
+
+
+def _finish(job: Job, models: list[pycolmap.Reconstruction], clock: _Clock) -> JobResult:
+    """Measure the largest model, bring it to full-size pixels and true names, write it."""
+    with pycolmap.Database.open(job.database) as database:
+        keypoints = {i.name: i.image_id for i in database.read_all_images()}
+        counts = {name: database.num_keypoints_for_image(id_) for name, id_ in keypoints.items()}
+        share = inconsistent_share(models[0], database) if models else float("nan")
+    images = {image.file: image for image in job.images}
+    matched = Counter(name for pair in _verified_pairs(job) for name in pair)
+    result = {
+        "keypoints": {image.name: counts.get(file, 0) for file, image in images.items()},
+        "matches": {image.name: matched[file] for file, image in images.items()},
+        "stages": clock.stages,
+        "components": tuple(model.num_reg_images() for model in models),
+        "inconsistent_pairs": share,
+    }
+    if not models:
+        nan = float("nan")
+        return JobResult(
+            registered=(), points=0, reprojection_error=nan, track_length=nan, **result
+        )
+    model = models[0]
+    model.update_point_3d_errors()
+    enlarge(model, images)
+    output = Path(job.output)
+    shutil.rmtree(output, ignore_errors=True)
+    output.mkdir(parents=True)
+    model.write(output)
+    return JobResult(
+        registered=tuple(sorted(model.image(i).name for i in model.reg_image_ids())),
+        points=model.num_points3D(),
+        reprojection_error=model.compute_mean_reprojection_error(),
+        track_length=model.compute_mean_track_length(),
+        **result,
+    )
+
+
+def _verified_pairs(job: Job) -> list[tuple[str, str]]:
+    with pycolmap.Database.open(job.database) as database:
+        names = {image.image_id: image.name for image in database.read_all_images()}
+        pair_ids, inliers = database.read_two_view_geometry_num_inliers()
+    pairs = (pycolmap.pair_id_to_image_pair(pair_id) for pair_id in pair_ids)
+    return [(names[a], names[b]) for (a, b), n in zip(pairs, inliers, strict=True) if n >= 15]
+
+
+def enlarge(model: pycolmap.Reconstruction, images: dict[str, JobImage]) -> None:
+    """From pixels and file names of the working copies to those of the photos, in place."""
+    sizes: dict[int, JobImage] = {}
+    for image_id in model.reg_image_ids():
+        image = model.image(image_id)
+        job_image = images[image.name]
+        scale = np.array(
+            [
+                job_image.width / job_image.work_width,
+                job_image.height / job_image.work_height,
+            ]
+        )
+        for point in image.points2D:
+            point.xy = point.xy * scale
+        sizes[image.camera_id] = job_image
+        image.name = job_image.name
+    for camera_id, job_image in sizes.items():
+        model.camera(camera_id).rescale(job_image.width, job_image.height)
+    model.update_point_3d_errors()
+
+
+def _check(token: pycolmap.CancellationToken) -> None:
+    if token.is_cancelled:
+        raise Stopped

@@ -1,0 +1,204 @@
+"""`pose_capture`: from photos to a `PosedScene`, doing again nothing that is done."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from recon.capture.types import Capture, GivenPoses
+from recon.errors import FormatError
+from recon.formats.colmap import ColmapModel, write_model
+from recon.scene import PosedScene, SparsePoints, View
+from recon.sfm.context import SfmContext, Solution
+from recon.sfm.fill import fill_points
+from recon.sfm.normalise import filter_points, normalise
+from recon.sfm.options import (
+    CancelQuestion,
+    ProgressListener,
+    SfmOptions,
+    SfmReport,
+    StageTime,
+)
+from recon.sfm.solve import solve, triangulate
+from recon.sfm.store import SCENE_FILE, load_scene, save_scene
+from recon.sfm.undistort import plan, undistort
+
+REPORT_FILE = "sfm.json"
+IMAGES_FOLDER = "images"
+SFM_FOLDER = "sfm"
+_RECIPE = 1
+"""Raised whenever the same inputs would give another scene, so that old ones are not reused."""
+
+_FEW_POINTS = 500
+
+
+def pose_capture(
+    capture: Capture,
+    work_dir: Path,
+    options: SfmOptions,
+    progress: ProgressListener = lambda event: None,
+    cancelled: CancelQuestion = lambda: False,
+) -> PosedScene:
+    """Find a camera for every photo, undistort the photos, and normalise the scene.
+
+    Leaves in `work_dir`: `scene.json`, `points.safetensors`, `images/` (undistorted PNG),
+    `sfm.json` (see `load_report`), and `sfm/` with the COLMAP model in the capture's own
+    world. The same call with the same inputs again reads those and returns.
+
+    Args:
+        capture: from `load_capture`.
+        work_dir: made if it does not exist.
+        options: see `SfmOptions`.
+        progress: called in this thread.
+        cancelled: asked several times a second.
+
+    Raises:
+        CaptureError: given poses were asked for and there are none.
+        SfmCancelled: `cancelled` said so; what is done so far is kept.
+        SfmError: no usable poses were found, or pycolmap failed.
+        FormatError: a photo has changed since the capture was loaded.
+    """
+    given = capture.poses_for(options.pose_source)
+    fingerprint = _fingerprint(capture, given, options)
+    done = _load_done(work_dir, fingerprint)
+    if done is not None:
+        return done
+    (work_dir / SCENE_FILE).unlink(missing_ok=True)
+    folder = work_dir / SFM_FOLDER
+    folder.mkdir(parents=True, exist_ok=True)
+    context = SfmContext(capture, options, folder, progress, cancelled)
+    solution = solve(context) if given is None else _from_given(context, given)
+    scene = _scene(context, solution, given, work_dir)
+    _save_report(work_dir, _report(context, solution, scene), fingerprint)
+    save_scene(scene, work_dir)
+    return scene
+
+
+def load_report(work_dir: Path) -> SfmReport:
+    """The report that `pose_capture` left.
+
+    Raises:
+        FormatError: it is missing or malformed.
+    """
+    path = work_dir / REPORT_FILE
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))["report"]
+        data["stages"] = tuple(StageTime(**item) for item in data["stages"])
+        data["components"] = tuple(data["components"])
+        data["notices"] = tuple(data["notices"])
+        return SfmReport(**data)
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        raise FormatError(
+            f"not a readable report ({error})", where=path, remedy="run recon fit again"
+        ) from error
+
+
+def _from_given(context: SfmContext, given: GivenPoses) -> Solution:
+    """Points for given cameras: those that came along, from alpha masks, or triangulated."""
+    if given.points is not None and len(given.points) >= _FEW_POINTS:
+        solution = Solution(given.cameras, given.points, given.kind)
+    elif context.capture.background is not None:
+        solution = fill_points(context, Solution(given.cameras, given.points, given.kind))
+    else:
+        solution = triangulate(context, given)
+        if len(solution.points) < _FEW_POINTS:
+            solution = fill_points(context, solution)
+        else:
+            return solution
+    write_model(context.folder, ColmapModel(solution.cameras, solution.points))
+    return solution
+
+
+def _scene(
+    context: SfmContext, solution: Solution, given: GivenPoses | None, work_dir: Path
+) -> PosedScene:
+    """Normalise, undistort, and put together."""
+    photos = {photo.name: photo for photo in context.capture.photos}
+    names = sorted(name for name in solution.cameras if name in photos)
+    poses = np.stack([solution.cameras[name].cam_from_world for name in names])
+    norm_from_world = normalise(poses, None if given is None else given.world_up)
+    plans = [
+        plan(
+            photos[name],
+            solution.cameras[name].lens,
+            norm_from_world.move_camera(solution.cameras[name].cam_from_world),
+            context.options.long_side,
+            work_dir / IMAGES_FOLDER,
+        )
+        for name in names
+    ]
+    tasks = [partial(undistort, item) for item in plans]
+    context.in_threads("undistort", "undistorting photos", tasks)
+    points = filter_points(solution.points, norm_from_world)
+    split = context.capture.split
+    no_pose = "has no pose in the given file"
+    lost = solution.failed or tuple(
+        (name, no_pose) for name in sorted(photos) if name not in solution.cameras
+    )
+    return PosedScene(
+        views=tuple(View(p.photo.name, p.path, p.camera, split[p.photo.name]) for p in plans),
+        points=SparsePoints(norm_from_world.apply(points.xyz).astype(np.float32), points.rgb),
+        norm_from_world=norm_from_world,
+        background=context.capture.background,
+        failed=lost,
+    )
+
+
+def _report(context: SfmContext, solution: Solution, scene: PosedScene) -> SfmReport:
+    return SfmReport(
+        pose_source=solution.pose_source,
+        photos=len(context.capture.photos),
+        registered=len(scene.views),
+        points=len(scene.points),
+        reprojection_error=solution.reprojection_error,
+        track_length=solution.track_length,
+        inconsistent_pairs=solution.inconsistent_pairs,
+        components=solution.components or (len(scene.views),),
+        stages=tuple(context.stages.values()),
+        notices=solution.notices,
+    )
+
+
+def _fingerprint(capture: Capture, given: GivenPoses | None, options: SfmOptions) -> str:
+    """Changes whenever the scene would."""
+    digest = hashlib.sha256()
+    relevant = {**asdict(options), "recipe": _RECIPE, "background": capture.background}
+    del relevant["threads"]
+    digest.update(json.dumps(relevant, sort_keys=True).encode())
+    for photo in capture.photos:
+        split = capture.split[photo.name]
+        line = (photo.name, photo.digest, photo.orientation, photo.focal, split)
+        digest.update(json.dumps(line).encode())
+    if given is not None:
+        digest.update(repr((given.kind, given.world_up)).encode())
+        for name, posed in sorted(given.cameras.items()):
+            digest.update(repr((name, posed.lens)).encode())
+            digest.update(posed.cam_from_world.tobytes())
+        if given.points is not None:
+            digest.update(given.points.xyz.tobytes())
+    return digest.hexdigest()
+
+
+def _save_report(work_dir: Path, report: SfmReport, fingerprint: str) -> None:
+    partial_path = work_dir / f".{REPORT_FILE}.part"
+    data = {"version": 1, "fingerprint": fingerprint, "report": asdict(report)}
+    partial_path.write_text(json.dumps(data, indent=1), encoding="utf-8")
+    os.replace(partial_path, work_dir / REPORT_FILE)
+
+
+def _load_done(work_dir: Path, fingerprint: str) -> PosedScene | None:
+    """The finished scene of the same inputs, if it is there and whole."""
+    try:
+        data = json.loads((work_dir / REPORT_FILE).read_text(encoding="utf-8"))
+        if data["fingerprint"] != fingerprint:
+            return None
+        scene = load_scene(work_dir)
+    except (OSError, ValueError, KeyError, TypeError, FormatError, RecursionError):
+        return None
+    return scene if all(view.image_path.is_file() for view in scene.views) else None
