@@ -1,0 +1,52 @@
+// Scratch memory that only grows, aligned for vectors. No STL in kernel files: its weak symbols
+// would be merged across instruction sets.
+#pragma once
+
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+
+#include "recon/math/scalar.h"
+
+RECON_BEGIN
+
+template <class T> class Buffer {
+public:
+  Buffer() = default;
+  Buffer(const Buffer &) = delete;
+  Buffer &operator=(const Buffer &) = delete;
+  ~Buffer() { std::free(data_); }
+
+  // Room for n elements. The content is kept only with keep = true.
+  void reserve(int64_t n, bool keep = false) {
+    if (n <= capacity_)
+      return;
+    int64_t wanted = capacity_ + capacity_ / 2;
+    wanted = wanted > n ? wanted : n;
+    const size_t bytes = (static_cast<size_t>(wanted) * sizeof(T) + 63) / 64 * 64;
+    void *fresh = std::aligned_alloc(64, bytes);
+    if (fresh == nullptr) {
+      std::fprintf(stderr, "recon: out of memory (%zu bytes of scratch)\n", bytes);
+      std::abort();
+    }
+    if (keep && data_ != nullptr)
+      std::memcpy(fresh, data_, static_cast<size_t>(capacity_) * sizeof(T));
+    std::free(data_);
+    data_ = static_cast<T *>(fresh);
+    capacity_ = wanted;
+  }
+
+  void clear(int64_t n) { std::memset(data_, 0, static_cast<size_t>(n) * sizeof(T)); }
+
+  T *data() { return data_; }
+  const T *data() const { return data_; }
+  T &operator[](int64_t i) { return data_[i]; }
+  const T &operator[](int64_t i) const { return data_[i]; }
+
+private:
+  T *data_ = nullptr;
+  int64_t capacity_ = 0;
+};
+
+RECON_END

@@ -1,0 +1,112 @@
+// The CPU splat engine as the Python bindings see it, independent of the instruction set.
+#pragma once
+
+#include <cstdint>
+
+namespace recon_cpu {
+
+// Splat parameters, and everything shaped like them (gradients, Adam's moments), are stored as
+// blocks of kBlock splats: block, then row, then splat. A block is contiguous, so that a pass over
+// all rows of a block streams memory, and a row of a block fills cache lines and lanes.
+constexpr int kBlock = 16;
+
+// Rows of a block: mean 0-2, quaternion wxyz 3-6, log scales 7-9, opacity logit 10, then the SH
+// coefficients, three channels each, 11-58.
+constexpr int kRowMean = 0;
+constexpr int kRowQuat = 3;
+constexpr int kRowLogScale = 7;
+constexpr int kRowOpacity = 10;
+constexpr int kRowSh = 11;
+constexpr int kRows = 59;
+
+constexpr int kTile = 16; // pixels
+
+struct View {
+  int width, height;
+  float fx, fy, cx, cy;
+  float rotation[9]; // cam_from_world, row-major
+  float translation[3];
+};
+
+struct RenderOptions {
+  float background[3];
+  int sh_degree;
+  bool antialias;
+  bool depth;
+};
+
+struct LossOptions {
+  float ssim_weight;     // weight of D-SSIM against L1, 0..1
+  const uint8_t *weight; // (H, W) per-pixel weight 0..255, or null for 1 everywhere
+};
+
+struct AdamOptions {
+  float learning_rate[kRows];
+  float beta1, beta2, epsilon;
+  int64_t step;      // 1 for the first update
+  bool update_sh;    // also the SH rows above degree 0
+  float opacity_reg; // gradient of opacity_reg * sum(opacity) / N, for visible splats
+  float scale_reg;   // gradient of scale_reg * sum(scale) / (3 N), for visible splats
+};
+
+// Per-splat sums over the steps since they were cleared; each null or of length n.
+struct SplatStats {
+  float *error;    // sum over pixels of (blending weight x absolute colour error)
+  float *weight;   // sum over pixels of the blending weight
+  float *gradient; // norm of the gradient in the 2D mean, in units of half the image size
+  float *visible;  // number of steps in which the splat was visible
+};
+
+// Wall time in seconds spent in each stage since the last reset.
+struct Timings {
+  double project, sort, bin, raster_forward, loss, raster_backward, splat_backward;
+};
+
+struct Counts {
+  int64_t visible;   // splats with a footprint on the image
+  int64_t pairs;     // (tile, splat)
+  int64_t nonfinite; // splats whose gradient was not finite and was dropped
+};
+
+// One view at a time: forward, then a loss or given gradients, then backward, then the per-splat
+// pass. Not thread-safe; uses the shared thread pool inside.
+class Engine {
+public:
+  virtual ~Engine();
+
+  virtual void forward(const float *params, int64_t n, const View &view,
+                       const RenderOptions &options) = 0;
+
+  // Copies out what the last forward rendered; null pointers are skipped.
+  // color (H, W, 3), alpha (H, W), depth_sum (H, W).
+  virtual void read(float *color, float *alpha, float *depth_sum) const = 0;
+
+  // Loss of the last forward against target (3, H, W) uint8; prepares the image gradients.
+  virtual double loss(const uint8_t *target, const LossOptions &options) = 0;
+
+  // Gradients given from outside in the layouts of read(); depth_sum may be null.
+  virtual void set_gradients(const float *color, const float *alpha, const float *depth_sum) = 0;
+  virtual void read_gradients(float *color) const = 0;
+
+  // Rasterises backward; then either gradients() or adam() finishes.
+  virtual void backward() = 0;
+  virtual void gradients(const float *params, float *out) = 0;
+  virtual void adam(float *params, float *m, float *v, const AdamOptions &options,
+                    const SplatStats &stats) = 0;
+
+  // (N, 16) record of each splat of the last forward, zero where it was not visible: mean 0-1,
+  // conic 2-4, log2 opacity 5, colour 6-8, depth 9, half extents 10-11. For tests.
+  virtual void read_footprints(float *out) const = 0;
+
+  virtual Counts counts() const = 0;
+  virtual Timings timings(bool reset) = 0;
+};
+
+Engine *create_engine_generic();
+#if defined(__x86_64__)
+Engine *create_engine_v2();
+Engine *create_engine_v3();
+Engine *create_engine_v4();
+#endif
+
+} // namespace recon_cpu
