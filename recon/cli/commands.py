@@ -19,7 +19,7 @@ from recon.fit.options import (
     parse_duration,
 )
 
-DEFAULT_PORT = 7860
+DEFAULT_PORT = 8080
 
 _PRESET_INT = conf.arg(metavar="INT", help_behavior_hint="(default: the preset's)")
 _THREADS = conf.arg(metavar="INT", help_behavior_hint="(default: all that recon may use)")

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from recon.model import TrainEvent, Trainer
+from recon.model import Trainer, TrainEvent
 from recon.scene import PosedScene
 
 StageName = Literal["capture", "sfm", "train_splat", "evaluate", "report"]

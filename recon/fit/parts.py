@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from recon.fit.estimate import Cost, Workload
 from recon.fit.options import Device, FitOptions
 from recon.model import RadianceModel, Trainer
 from recon.scene import PosedScene
@@ -34,6 +35,10 @@ class TrainableMethod(Protocol):
 
         Two runs with equal identities may continue each other.
         """
+        ...
+
+    def cost(self, plan: Any, work: Workload) -> Cost:
+        """What training will take, roughly."""
         ...
 
     def trainer(self, scene: PosedScene, plan: Any, checkpoints: Path) -> Trainer:

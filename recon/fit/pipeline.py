@@ -8,6 +8,7 @@ from typing import Any
 from recon.capture import Capture
 from recon.errors import ReconError
 from recon.fit import stages
+from recon.fit.estimate import stage_costs, workload_of
 from recon.fit.events import (
     STAGES,
     Listener,
@@ -31,7 +32,7 @@ from recon.fit.settings import (
     resolved_settings,
     training_fingerprint,
 )
-from recon.fit.storage import clear_disk_errors, require_writable
+from recon.fit.storage import clear_disk_errors, require_space, require_writable
 from recon.fit.summary import FitSummary
 from recon.fit.versions import package_versions
 
@@ -75,7 +76,7 @@ def run_fit(
     if stop():
         raise FitStopped("capture")
 
-    with RunDir.locked(where), clear_disk_errors(where):
+    with RunDir.locked(where):
         # Read again under the lock: another process may have finished in between.
         run = RunDir.existing(where) or _new_run(options, parts)
         if not options.resume:
@@ -89,8 +90,10 @@ def run_fit(
         )
         session = Session(options, run, parts, plan, backend, listener, stop)
         try:
-            _record_capture(session, capture, time.monotonic() - start)
-            return _run_stages(session, capture)
+            with clear_disk_errors(where):
+                _record_capture(session, capture, time.monotonic() - start)
+                _require_space(session, capture)
+                return _run_stages(session, capture)
         except BaseException as error:
             what = error.what if isinstance(error, ReconError) else repr(error)
             remedy = error.remedy if isinstance(error, ReconError) else ""
@@ -102,9 +105,17 @@ def run_fit(
 def _new_run(options: FitOptions, parts: FitParts) -> RunDir:
     created = now()
     scene = str(options.scene.absolute())
-    return RunDir(
-        options.run_path, Manifest("running", created, created, scene, parts.method.name)
-    )
+    return RunDir(options.run_path, Manifest("running", created, created, scene, parts.method.name))
+
+
+def _require_space(session: Session, capture: Capture) -> None:
+    """Refuse to start what the disk cannot hold; a stage that is done needs no more."""
+    options, method = session.options, session.parts.method
+    given = capture.poses_for(options.poses) is not None
+    work = workload_of(capture, options.resolution, given, options.threads)
+    costs = stage_costs(work, options.preset, method.cost(session.plan, work))
+    done = {name for name, record in session.run.manifest.stages.items() if record.status == "done"}
+    require_space(session.run.path, sum(c.disk for name, c in costs.items() if name not in done))
 
 
 def _record_capture(session: Session, capture: Capture, seconds: float) -> None:

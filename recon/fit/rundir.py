@@ -147,9 +147,7 @@ class RunDir:
         with clear_disk_errors(self.manifest_path):
             write_atomic(self.manifest_path, text + "\n")
 
-    def set_stage(
-        self, stage: str, status: StageStatus, seconds: float, fingerprint: str
-    ) -> None:
+    def set_stage(self, stage: str, status: StageStatus, seconds: float, fingerprint: str) -> None:
         self.update(stages=self.stages_with(stage, status, seconds, fingerprint))
 
     def stages_with(

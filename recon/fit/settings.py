@@ -32,9 +32,7 @@ def identity(options: FitOptions, method: TrainableMethod, plan: Any) -> dict[st
     )
 
 
-def resolved_settings(
-    options: FitOptions, method: TrainableMethod, plan: Any
-) -> dict[str, Any]:
+def resolved_settings(options: FitOptions, method: TrainableMethod, plan: Any) -> dict[str, Any]:
     """Everything that was decided, as plain JSON data, for the manifest."""
     return _plain(
         {

@@ -5,13 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from recon.errors import TrainingError
-from recon.fit.estimate import pose_bytes, training_bytes
 from recon.fit.eventlog import EventLog
 from recon.fit.events import Notice, StageName, StageProgress, Training, TrainingStarted
+from recon.fit.quality import facts_of_training, quality_text
 from recon.fit.session import Session, StageClock
 from recon.fit.settings import pose_fingerprint, pose_source
-from recon.fit.quality import facts_of_training, quality_text
-from recon.fit.storage import clear_disk_errors, require_space
+from recon.fit.storage import clear_disk_errors
 from recon.model import CheckpointEvent, FinishedEvent, RadianceModel
 from recon.scene import PosedScene
 
@@ -37,7 +36,6 @@ def pose(session: Session, capture: Capture) -> PosedScene:
 
     with session.stage("sfm", fingerprint) as clock:
         session.check_stop("sfm")
-        require_space(run.path, pose_bytes(len(capture.photos), options.resolution))
         sfm_options = SfmOptions(
             pose_source=options.poses,
             quality=options.preset,
@@ -77,7 +75,6 @@ def train(session: Session, scene: PosedScene, fingerprint: str) -> RadianceMode
         session.check_stop(name)
         if not scene.train_views:
             raise TrainingError("no photo is left to train on", remedy="add photos")
-        require_space(run.path, training_bytes(session.plan, scene))
         checkpoints = run.checkpoints(method.name)
         checkpoints.mkdir(parents=True, exist_ok=True)
         trainer = method.trainer(scene, session.plan, checkpoints)

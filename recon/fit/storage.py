@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from recon.errors import ReconError, RunDirError
+from recon.fit.machine import existing_parent
 
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 _FORBIDDEN = {errno.EROFS, errno.EACCES, errno.EPERM}
@@ -32,6 +33,14 @@ def _forbidden(where: Path, error: OSError) -> RunDirError:
         f"cannot write here ({error.strerror or error})",
         where=where,
         remedy="choose a folder that you may write to with --out DIR",
+    )
+
+
+def _file_in_the_way(path: Path) -> RunDirError:
+    return RunDirError(
+        "there is a file where a folder is needed",
+        where=path,
+        remedy="choose another folder with --out DIR",
     )
 
 
@@ -69,6 +78,18 @@ def write_atomic(path: Path, content: str | bytes) -> None:
         raise
 
 
+def require_writable(path: Path) -> None:
+    """Raise `RunDirError`, without writing anything, if `path` surely cannot be made or written.
+
+    Says no on read-only disks even to root; a disk may still refuse later.
+    """
+    present = existing_parent(path)
+    if not present.is_dir():
+        raise _file_in_the_way(present)
+    if not os.access(present, os.W_OK | os.X_OK):
+        raise _forbidden(path, OSError(errno.EACCES, "the folder is read-only"))
+
+
 def make_writable_folder(path: Path) -> None:
     """Make a folder and prove, by writing a file, that it can be written to.
 
@@ -78,11 +99,7 @@ def make_writable_folder(path: Path) -> None:
         try:
             path.mkdir(parents=True, exist_ok=True)
         except (FileExistsError, NotADirectoryError) as error:
-            raise RunDirError(
-                "there is a file where a folder is needed",
-                where=path,
-                remedy="choose another folder with --out DIR",
-            ) from error
+            raise _file_in_the_way(path) from error
         write_atomic(path / ".probe", b"recon")
         (path / ".probe").unlink(missing_ok=True)
 

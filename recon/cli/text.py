@@ -1,0 +1,76 @@
+"""Numbers and durations as people read them."""
+
+from __future__ import annotations
+
+from recon.fit.events import StageName
+from recon.fit.summary import FitSummary
+from recon.model import StepEvent
+
+STAGE_TITLES: dict[StageName, str] = {
+    "capture": "photos",
+    "sfm": "cameras",
+    "train_splat": "training",
+    "evaluate": "evaluation",
+    "report": "report",
+}
+
+
+def duration(seconds: float) -> str:
+    """0.84 s, 42 s, 3:05 min, 1:02:03 h."""
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60}:{whole % 60:02d} min"
+    return f"{whole // 3600}:{whole // 60 % 60:02d}:{whole % 60:02d} h"
+
+
+def short_count(count: int) -> str:
+    """950, 18.3k, 1.25M."""
+    if count < 1000:
+        return str(count)
+    return f"{count / 1000:.1f}k" if count < 1_000_000 else f"{count / 1e6:.2f}M"
+
+
+def training_line(event: StepEvent, psnr: float | None) -> str:
+    """Step, rate, size, loss, the latest held-out PSNR and the time left."""
+    parts = [
+        f"{event.step}/{event.total_steps}",
+        f"{event.steps_per_second:.1f} step/s",
+        f"{short_count(event.size)} splats",
+        f"loss {event.loss:.4f}",
+    ]
+    if psnr is not None:
+        parts.append(f"{psnr:.2f} dB")
+    parts.append(f"{duration(event.eta_seconds)} left")
+    return "  ".join(parts)
+
+
+def summary_text(summary: FitSummary) -> str:
+    """The end of `recon fit`."""
+    lines = []
+    if summary.state == "stopped":
+        lines.append(
+            f"Stopped at step {summary.steps:,}; the same command goes on. So far:",
+        )
+    quality = "not measured (no photo is held out)"
+    if summary.psnr is not None and summary.ssim is not None:
+        quality = (
+            f"PSNR {summary.psnr:.2f} dB   SSIM {summary.ssim:.4f}   "
+            f"({summary.views} photos never trained on, {summary.width}x{summary.height})"
+        )
+    stages = "   ".join(
+        f"{title} {duration(summary.seconds[name])}"
+        for name, title in STAGE_TITLES.items()
+        if name in summary.seconds
+    )
+    lines += [
+        f"  held out   {quality}",
+        f"  model      {summary.splats:,} splats, {summary.model}",
+        f"  report     {summary.report}",
+        f"  time       {stages}",
+        f"  look       {summary.view_command}",
+    ]
+    return "\n".join(lines)

@@ -1,0 +1,40 @@
+"""From the device that was asked for to a backend that works here."""
+
+from __future__ import annotations
+
+from recon.errors import BackendUnavailable
+from recon.fit.options import Device
+from recon.kernels.registry import list_backends, probe
+
+# Best first. The reference is left out: it is an oracle for tests, far too slow to train with.
+_TRAINING: dict[str, tuple[str, ...]] = {
+    "cpu": ("native_cpu",),
+    "cuda": ("native_cuda", "gsplat"),
+}
+
+
+def choose_backend(device: Device) -> str:
+    """The backend that trains on a device; "auto" takes the GPU where one works, else the CPU.
+
+    Raises:
+        BackendUnavailable: none works; the message says why for each.
+    """
+    known = list_backends()
+    wanted = _TRAINING["cuda"] + _TRAINING["cpu"] if device == "auto" else _TRAINING[device]
+    names = [name for name in wanted if name in known]
+    reasons, remedy = [], ""
+    for name in names:
+        result = probe(name)
+        if result.ok:
+            return name
+        reasons.append(f"{name}: {result.detail}")
+        remedy = result.remedy or remedy
+    if not names:
+        raise BackendUnavailable(
+            f"this version of recon cannot train on --device {device}",
+            remedy="leave --device away: splats train on the CPU",
+        )
+    raise BackendUnavailable(
+        f"no backend works for --device {device}\n    " + "\n    ".join(reasons),
+        remedy=remedy or "see: recon doctor",
+    )
