@@ -32,7 +32,7 @@ def checked_pair(
 
 def _unit(picture: Picture) -> NDArray[np.float32]:
     if picture.dtype == np.uint8:
-        return picture.astype(np.float32) / np.float32(255)
+        return np.divide(picture, 255, dtype=np.float32)
     if not np.isfinite(picture).all():
         raise OptionError("the picture has values that are not finite: it cannot be measured")
-    return np.clip(picture.astype(np.float32, copy=False), 0, 1)
+    return np.clip(picture, 0, 1).astype(np.float32)
