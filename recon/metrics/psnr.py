@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from recon.errors import OptionError
@@ -29,4 +31,4 @@ def psnr(image: Picture, truth: Picture, mask: Mask | None = None) -> float:
         if squares.size == 0:
             raise OptionError("the mask leaves no pixel to measure")
     error = float(squares.mean(dtype=np.float64))
-    return min(MAX_PSNR, -10 * np.log10(max(error, 1e-12)))
+    return min(MAX_PSNR, -10 * math.log10(max(error, 1e-12)))
