@@ -100,12 +100,14 @@ class MethodEval:
         sizes = Counter((v.width, v.height) for v in self.views.values())
         return sizes.most_common(1)[0][0] if sizes else (None, None)
 
-    def to_json(self, train_seconds: float | None = None) -> dict[str, Any]:
-        """The method's entry in eval.json. Means are null when nothing was held out."""
-        entry: dict[str, Any] = {
+    def to_json(self) -> dict[str, Any]:
+        """The method's entry in eval.json; whoever trained adds `train_seconds`.
+
+        Means are null when nothing was held out.
+        """
+        return {
             "psnr": _rounded(self.psnr),
             "ssim": _rounded(self.ssim),
-            "train_seconds": _rounded(train_seconds),
             "splats" if self.method == "splat" else "parameters": self.size,
             "width": self.width,
             "height": self.height,
@@ -124,9 +126,6 @@ class MethodEval:
             "unscored": self.unscored,
             "definitions": DEFINITIONS,
         }
-        if train_seconds is None:
-            del entry["train_seconds"]
-        return entry
 
 
 def evaluate(
