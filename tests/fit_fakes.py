@@ -182,8 +182,8 @@ class FakeEvaluation:
 
     entry: dict[str, Any]
 
-    def to_json(self) -> dict[str, Any]:
-        return self.entry
+    def to_json(self, train_seconds: float | None) -> dict[str, Any]:
+        return {**self.entry, "train_seconds": train_seconds}
 
 
 def fake_evaluate(
@@ -200,7 +200,14 @@ def fake_evaluate(
         views[view.name] = {"psnr": 20.0 + model.steps / 10, "ssim": 0.8}
     psnr = 20.0 + model.steps / 10
     return FakeEvaluation(
-        {"psnr": psnr, "ssim": 0.8, "width": SIZE, "height": SIZE, "views": views}
+        {
+            "psnr": psnr,
+            "ssim": 0.8,
+            "splats": model.size,
+            "width": SIZE,
+            "height": SIZE,
+            "views": views,
+        }
     )
 
 

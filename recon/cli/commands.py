@@ -122,7 +122,13 @@ class View:
     """Address to listen on. Anybody who reaches it can look: keep 127.0.0.1 unless you mean it."""
 
     port: int = DEFAULT_PORT
-    """Port to listen on."""
+    """Port to listen on; when it is taken, the next free one."""
+
+    open: Annotated[bool, conf.FlagCreatePairsOff] = False
+    """Open the page in the browser of this machine."""
+
+    readonly: Annotated[bool, conf.FlagCreatePairsOff] = False
+    """For demonstrations: nothing can be changed from the page."""
 
 
 @dataclass(frozen=True)
@@ -159,9 +165,6 @@ class Render:
 
     fps: int = 30
     """Pictures a second of an mp4."""
-
-    threads: Annotated[int | None, _THREADS] = None
-    """CPU threads."""
 
     def parsed_size(self) -> tuple[int, int] | None:
         """Width and height. Raises `OptionError` where `size` is none."""

@@ -83,9 +83,7 @@ def forecast(options: FitOptions, parts: FitParts | None = None) -> Forecast:
     existing = RunDir.existing(options.run_path)
     backend = parts.choose_backend(options.device)
     plan = method.plan(options, backend)
-    capture = parts.load_capture(
-        options.scene, lambda done, total: None, options.poses == "sfm"
-    )
+    capture = parts.load_capture(options.scene, lambda done, total: None, options.poses == "sfm")
     require_outside_photos(options, capture)
     given = capture.poses_for(options.poses) is not None
     work = workload_of(capture, options.resolution, given, options.threads)
@@ -135,9 +133,7 @@ def forecast(options: FitOptions, parts: FitParts | None = None) -> Forecast:
     )
 
 
-def _done(
-    existing: RunDir | None, options: FitOptions, poses: str, trained: str
-) -> frozenset[str]:
+def _done(existing: RunDir | None, options: FitOptions, poses: str, trained: str) -> frozenset[str]:
     """Stages that would be skipped."""
     if existing is None:
         return frozenset()

@@ -55,7 +55,9 @@ class TrainableMethod(Protocol):
 class SceneEvaluation(Protocol):
     """Held-out quality of one method."""
 
-    def to_json(self) -> dict[str, Any]: ...
+    def to_json(self, train_seconds: float | None) -> dict[str, Any]:
+        """The method's entry in eval.json."""
+        ...
 
 
 @dataclass(frozen=True)

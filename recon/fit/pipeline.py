@@ -54,9 +54,11 @@ def run_fit(
     Raises:
         ReconError: of the stage that cannot do its work; its message has the remedy.
     """
-    stop, parts = stop or StopRequest(), parts or default_parts()
+    stop = stop or StopRequest()
     where = options.run_path
+    require_writable(where)
     existing = RunDir.existing(where)
+    parts = parts or default_parts()
     backend = parts.choose_backend(options.device)
     plan = parts.method.plan(options, backend)
     settings = resolved_settings(options, parts.method, plan)
@@ -66,7 +68,6 @@ def run_fit(
     # The photos are read before anything is written: a wrong folder stays as it was.
     start = time.monotonic()
     listener(StageStarted("capture", 1, len(STAGES)))
-    require_writable(where)
     capture = parts.load_capture(
         options.scene, count_progress(listener, "capture", "photos"), options.poses == "sfm"
     )

@@ -1,17 +1,8 @@
-"""A method's entry in eval.json, and the words for it."""
+"""A method's entry in eval.json in words."""
 
 from __future__ import annotations
 
 from typing import Any
-
-from recon.fit.rundir import RunDir
-from recon.model import RadianceModel
-
-
-def facts_of_training(run: RunDir, method: str, model: RadianceModel) -> dict[str, Any]:
-    """What eval.json says of a model beyond its quality."""
-    training = run.manifest.training.get(method, {})
-    return {"train_seconds": training.get("seconds"), f"{method}s": model.size}
 
 
 def quality_text(entry: dict[str, Any]) -> str:

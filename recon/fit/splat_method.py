@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from recon.fit.estimate import available_threads
 from recon.fit.machine import usable_threads
 from recon.fit.options import FitOptions
 from recon.splat import SplatOptions, splat_preset

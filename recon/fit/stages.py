@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from recon.errors import TrainingError
 from recon.fit.eventlog import EventLog
 from recon.fit.events import Notice, StageName, StageProgress, Training, TrainingStarted
-from recon.fit.quality import facts_of_training, quality_text
+from recon.fit.quality import quality_text
 from recon.fit.session import Session, StageClock
 from recon.fit.settings import pose_fingerprint, pose_source
 from recon.fit.storage import clear_disk_errors
@@ -139,8 +139,10 @@ def evaluate(
             run.renders,
             session.counter("evaluate", "held-out views"),
         )
-        run.write_eval(method.name, result.to_json() | facts_of_training(run, method.name, model))
-        clock.text = quality_text(run.read_eval()[method.name])
+        train_seconds = run.manifest.training.get(method.name, {}).get("seconds")
+        entry = result.to_json(train_seconds)
+        run.write_eval(method.name, entry)
+        clock.text = quality_text(entry)
     return True
 
 

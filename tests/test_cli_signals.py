@@ -1,0 +1,112 @@
+"""kill -9 and Ctrl-C in a process of its own: what is left is whole, and goes on."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from fit_fakes import make_photos
+
+FAKES = Path(__file__).with_name("fit_fakes.py")
+pytestmark = pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
+
+
+def start(scene: Path, *words: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, str(FAKES), str(scene), *words],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+    )
+
+
+def wait_for_step(scene: Path, step: int, process: subprocess.Popen[str]) -> None:
+    """Until the event log has reached a step."""
+    log = scene / "recon" / "events.jsonl"
+    limit = time.monotonic() + 60
+    while time.monotonic() < limit:
+        if log.exists() and f'"step": {step},' in log.read_text():
+            return
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.01)
+    raise AssertionError(f"step {step} was not reached")
+
+
+def finish(process: subprocess.Popen[str]) -> tuple[int, str, str]:
+    out, err = process.communicate(timeout=60)
+    return process.returncode, out, err
+
+
+def test_kill_9_then_the_same_command_resumes_from_the_last_checkpoint(tmp_path: Path) -> None:
+    scene = make_photos(tmp_path / "scene")
+    process = start(scene, "--steps", "200")
+    wait_for_step(scene, 13, process)
+    process.kill()
+    finish(process)
+    manifest = json.loads((scene / "recon" / "manifest.json").read_text())
+    assert manifest["state"] == "running"
+    assert manifest["stages"]["train_splat"]["status"] == "running"
+    assert manifest["stages"]["train_splat"]["seconds"] > 0
+    checkpoint = json.loads((scene / "recon" / "checkpoints" / "splat" / "latest.json").read_text())
+
+    code, out, err = finish(start(scene, "--steps", "200", "--json"))
+    assert code == 0, err
+    assert json.loads(out)["steps"] == 200
+    assert "cameras: 9 photos have cameras already" in err
+    steps = [
+        e["step"]
+        for e in map(json.loads, (scene / "recon" / "events.jsonl").read_text().splitlines())
+        if e["type"] == "step"
+    ]
+    assert steps == list(range(1, 201))
+    assert checkpoint["steps"] % 5 == 0
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_leaves_a_usable_model(tmp_path: Path, number: int, code: int) -> None:
+    scene = make_photos(tmp_path / "scene")
+    process = start(scene, "--steps", "5000", "--json")
+    wait_for_step(scene, 7, process)
+    process.send_signal(number)
+    found, out, err = finish(process)
+    assert found == code, err
+    assert "stopping" in err
+    summary = json.loads(out)
+    assert summary["state"] == "stopped"
+    assert 7 <= summary["steps"] < 5000
+    assert summary["psnr"] is not None
+    run = scene / "recon"
+    for name in ("splat.ply", "splat.safetensors", "eval.json", "report.html"):
+        assert (run / name).is_file()
+    assert "Traceback" not in err
+
+
+def test_a_second_signal_ends_at_once(tmp_path: Path) -> None:
+    scene = make_photos(tmp_path / "scene")
+    process = start(scene, "--steps", "5000")
+    wait_for_step(scene, 3, process)
+    os.kill(process.pid, signal.SIGSTOP)  # so that both signals wait for it
+    process.send_signal(signal.SIGINT)
+    process.send_signal(signal.SIGTERM)
+    os.kill(process.pid, signal.SIGCONT)
+    code, _, err = finish(process)
+    assert code in (130, 143)
+    assert "Traceback" not in err
+
+
+def test_two_runs_do_not_share_a_directory(tmp_path: Path) -> None:
+    scene = make_photos(tmp_path / "scene")
+    first = start(scene, "--steps", "5000")
+    wait_for_step(scene, 3, first)
+    code, _, err = finish(start(scene, "--steps", "5000"))
+    assert code == 7
+    assert f"process {first.pid}" in err
+    first.kill()
+    finish(first)
