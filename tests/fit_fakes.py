@@ -182,8 +182,8 @@ class FakeEvaluation:
 
     entry: dict[str, Any]
 
-    def to_json(self, train_seconds: float | None) -> dict[str, Any]:
-        return {**self.entry, "train_seconds": train_seconds}
+    def to_json(self) -> dict[str, Any]:
+        return self.entry
 
 
 def fake_evaluate(

@@ -55,8 +55,8 @@ class TrainableMethod(Protocol):
 class SceneEvaluation(Protocol):
     """Held-out quality of one method."""
 
-    def to_json(self, train_seconds: float | None) -> dict[str, Any]:
-        """The method's entry in eval.json."""
+    def to_json(self) -> dict[str, Any]:
+        """The method's entry in eval.json, but for its training time."""
         ...
 
 

@@ -139,8 +139,8 @@ def evaluate(
             run.renders,
             session.counter("evaluate", "held-out views"),
         )
-        train_seconds = run.manifest.training.get(method.name, {}).get("seconds")
-        entry = result.to_json(train_seconds)
+        seconds = run.manifest.training.get(method.name, {}).get("seconds")
+        entry = {**result.to_json(), "train_seconds": seconds}
         run.write_eval(method.name, entry)
         clock.text = quality_text(entry)
     return True
