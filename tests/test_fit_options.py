@@ -81,7 +81,11 @@ def test_a_digest_is_the_same_in_every_process() -> None:
 def test_differences_are_named() -> None:
     old = {"steps": 10, "deep": {"x": 1, "y": 2}, "gone": True}
     new = {"steps": 20, "deep": {"x": 1, "y": 3}, "new": None}
-    assert differing_settings(old, new) == ["deep.y: 2 -> 3", "gone: True -> none", "steps: 10 -> 20"]
+    assert differing_settings(old, new) == [
+        "deep.y: 2 -> 3",
+        "gone: True -> none",
+        "steps: 10 -> 20",
+    ]
     before = {"a": InputFile(1, 1, "1"), "b": InputFile(1, 1, "2")}
     after = {"b": InputFile(1, 1, "3"), "c": InputFile(1, 1, "4")}
     lines = differing_photos(before, after)

@@ -15,6 +15,8 @@ from recon.scene import PosedScene, SparsePoints, View
 from recon.viewer.images import crop_rows
 from recon.viewer.workspace import Content, MethodScore, NamedModel, ViewScore
 
+OPTIONS = RenderOptions()
+
 
 @dataclass
 class BallModel:
@@ -44,7 +46,7 @@ class BallModel:
     def save(self, path: Path) -> None:
         path.write_text("ball", encoding="utf-8")
 
-    def render(self, camera: Camera, options: RenderOptions = RenderOptions()) -> RenderOutput:
+    def render(self, camera: Camera, options: RenderOptions = OPTIONS) -> RenderOutput:
         if self.broken:
             raise RuntimeError("the ball burst")
         time.sleep(self.delay)

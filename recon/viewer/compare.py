@@ -6,9 +6,9 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from recon.model import RenderOutput
+from recon.geometry import Camera
 from recon.scene import View
-from recon.viewer.compose import Arrangement, Pane, compose
+from recon.viewer.compose import Arrangement, Pane, compose, place_panes
 from recon.viewer.images import HEAT, Rgb8, colour_map, resize_rgb, to_rgb8
 from recon.viewer.quality import measure
 from recon.viewer.scheduler import Frame
@@ -18,11 +18,6 @@ ERROR_FULL_SCALE = 0.25
 """Mean absolute difference over the channels that is drawn white."""
 
 MAX_METHODS = 3
-HINTS = {
-    "Panes": "drag: magnifier   |   Esc: back to exploring",
-    "Split": "drag: divider   |   Esc: back to exploring",
-    "Flicker": "F: switch   |   Esc: back to exploring",
-}
 
 
 @dataclass(frozen=True)
@@ -30,11 +25,11 @@ class Comparison:
     """What one client compares.
 
     Attributes:
-        view: name of the photo.
+        view: name of the photo; None compares the methods from the free camera.
         all_methods: render every method, not only the chosen one.
     """
 
-    view: str
+    view: str | None
     arrangement: Arrangement = field(default_factory=Arrangement)
     all_methods: bool = True
 
@@ -43,71 +38,111 @@ class Comparison:
         first = content.model(chosen)
         if first is None:
             return ()
-        others = [m for m in content.models if m.key != first.key and "@" not in m.key]
+        others = [m for m in content.models if m.key != first.key]
         return (first, *others[: MAX_METHODS - 1]) if self.all_methods else (first,)
+
+    def hint(self) -> str:
+        """The line at the bottom of the canvas."""
+        act = {
+            "Panes": "drag: magnifier",
+            "Split": "drag: divider",
+            "Flicker": "F: switch, drag: magnifier",
+        }[self.arrangement.layout]
+        if self.view is None:
+            act = "F: switch" if self.arrangement.layout == "Flicker" else "drag: move all at once"
+        return f"{act}   |   Esc: back to exploring"
 
 
 @dataclass(frozen=True)
 class Rendered:
-    """One method's picture at the view; the score once it is at full size."""
+    """One method's picture; the score against the photo once it is at full size."""
 
     named: NamedModel
     image: Rgb8
-    score: ViewScore | None
+    score: ViewScore | None = None
 
 
 @dataclass(frozen=True)
 class ComparisonPicture:
-    """The pictures of one comparison, at the size that `recon eval` compares."""
+    """The pictures of one comparison.
 
-    view: View
-    truth: Rgb8
+    Attributes:
+        width, height: of each picture at full size.
+        view, truth: the photo, at the size that `recon eval` compares; None for a free camera.
+        final: the renders are at full size.
+    """
+
+    width: int
+    height: int
     rendered: tuple[Rendered, ...]
+    final: bool
+    view: View | None = None
+    truth: Rgb8 | None = None
 
     @classmethod
-    def of(
+    def at_photo(
         cls, view: View, truth: Rgb8, named: tuple[NamedModel, ...], frame: Frame
     ) -> ComparisonPicture:
-        """From a frame of the view's camera; measured when the frame is final."""
-        return cls(
-            view,
-            truth,
-            tuple(
-                _rendered(truth, one, output, frame.final)
-                for one, output in zip(named, frame.outputs, strict=True)
-            ),
+        """From a frame of the photo's camera; measured when the frame is final."""
+        height, width = truth.shape[:2]
+        rendered = tuple(
+            Rendered(
+                one,
+                resize_rgb(to_rgb8(output.color), width, height),
+                measure(truth, output.color) if frame.final else None,
+            )
+            for one, output in zip(named, frame.outputs, strict=True)
         )
+        return cls(width, height, rendered, frame.final, view, truth)
+
+    @classmethod
+    def at_camera(
+        cls, camera: Camera, named: tuple[NamedModel, ...], frame: Frame
+    ) -> ComparisonPicture:
+        """From a frame of a free camera."""
+        rendered = tuple(
+            Rendered(one, to_rgb8(output.color))
+            for one, output in zip(named, frame.outputs, strict=True)
+        )
+        return cls(camera.width, camera.height, rendered, frame.final)
 
     def panes(self) -> list[Pane]:
         """Truth, each method, then the first method's error."""
-        kind = "photo (held out)" if self.view.split == "test" else "photo (TRAINED ON)"
-        panes = [Pane(f"{kind}  {self.view.name}", self.truth)]
+        panes: list[Pane] = []
+        if self.view is not None and self.truth is not None:
+            kind = "photo, held out" if self.view.split == "test" else "photo, TRAINED ON"
+            panes.append(Pane(f"{kind}: {self.view.name}", self.truth))
         for one in self.rendered:
             score = "" if one.score is None else f"  {one.score.psnr:.2f} dB"
             if one.score is not None and one.score.ssim is not None:
                 score += f"  SSIM {one.score.ssim:.3f}"
             panes.append(Pane(one.named.label + score, one.image))
-        if self.rendered:
+        if self.truth is not None and self.rendered:
             first = self.rendered[0]
-            title = f"error of {first.named.label}  (white: {ERROR_FULL_SCALE:.0%} and more)"
+            title = f"error of {first.named.label} (white: {ERROR_FULL_SCALE:.0%} and more)"
             panes.append(Pane(title, error_picture(self.truth, first.image)))
         return panes
 
     def compose(self, comparison: Comparison, width: int, height: int, dark: bool) -> Rgb8:
         """The canvas."""
+        hint = comparison.hint() if width >= 480 else ""
+        arrangement = replace(comparison.arrangement, dark=dark, hint=hint)
+        return compose(self.panes(), self.width / self.height, arrangement, width, height)
+
+    def locate(
+        self, comparison: Comparison, at: tuple[float, float], width: int, height: int
+    ) -> tuple[float, float] | None:
+        """Canvas fractions to fractions of the picture that lies there; None beside all."""
         arrangement = comparison.arrangement
-        hint = HINTS[arrangement.layout] if width >= 480 else ""
-        return compose(self.panes(), replace(arrangement, dark=dark, hint=hint), width, height)
+        count = len(self.panes()) if arrangement.layout == "Panes" else 1
+        for place in place_panes(count, self.width / self.height, width, height):
+            found = place.fraction(at[0] * width, at[1] * height)
+            if found is not None:
+                return found
+        return None
 
 
 def error_picture(truth: Rgb8, render: Rgb8) -> Rgb8:
     """Mean absolute difference over the channels, black to white at the full scale."""
     difference = np.abs(truth.astype(np.int16) - render.astype(np.int16)).mean(axis=2)
     return colour_map((difference / (255.0 * ERROR_FULL_SCALE)).astype(np.float32), HEAT)
-
-
-def _rendered(truth: Rgb8, named: NamedModel, output: RenderOutput, final: bool) -> Rendered:
-    height, width = truth.shape[:2]
-    image = resize_rgb(to_rgb8(output.color), width, height)
-    score = measure(truth, output.color) if final else None
-    return Rendered(named, image, score)

@@ -90,22 +90,16 @@ def place_panes(count: int, aspect: float, width: int, height: int) -> list[Plac
     ]
 
 
-def places(panes: list[Pane], arrangement: Arrangement, width: int, height: int) -> list[Place]:
-    """Where the pictures lie: one place for each shown pane (one alone for Split and Flicker)."""
-    if not panes:
-        return []
-    rows, columns = panes[0].image.shape[:2]
-    count = len(panes) if arrangement.layout == "Panes" else 1
-    return place_panes(count, columns / rows, width, height)
-
-
-def compose(panes: list[Pane], arrangement: Arrangement, width: int, height: int) -> Rgb8:
-    """The canvas, (height, width, 3)."""
+def compose(
+    panes: list[Pane], aspect: float, arrangement: Arrangement, width: int, height: int
+) -> Rgb8:
+    """The canvas, (height, width, 3); `aspect` is the pictures' width over height."""
     surround = 24 if arrangement.dark else 235
     canvas = np.full((height, width, 3), surround, np.uint8)
     if not panes:
         return canvas
-    spots = places(panes, arrangement, width, height)
+    count = len(panes) if arrangement.layout == "Panes" else 1
+    spots = place_panes(count, aspect, width, height)
     labels: list[tuple[int, int, str, bool]] = []
     if arrangement.layout == "Panes":
         for pane, spot in zip(panes, spots, strict=True):

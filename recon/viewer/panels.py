@@ -7,26 +7,33 @@ import threading
 import viser
 
 from recon.viewer.overlays import Overlays
+from recon.viewer.pointer import PointerSheet
 from recon.viewer.session import Session
 from recon.viewer.tab_capture import CaptureTab
 from recon.viewer.tab_compare import CompareTab
 from recon.viewer.tab_explore import ExploreTab
+from recon.viewer.tab_training import TrainingControl, TrainingTab
 from recon.viewer.workspace import Content
 
 
 class Panels:
     """Builds the tabs once there is a scene, and passes changes on."""
 
-    def __init__(self, session: Session, readonly: bool) -> None:
+    def __init__(
+        self, session: Session, readonly: bool, control: TrainingControl | None = None
+    ) -> None:
         self.session = session
-        self.readonly = readonly
+        self._readonly = readonly
+        self._control = control
         self._lock = threading.RLock()
         self._built = False
+        self._pointer = PointerSheet(session.client, session.point)
         self._overlays: Overlays | None = None
         self._waiting: viser.GuiMarkdownHandle | None = None
         self._explore: ExploreTab | None = None
         self._compare: CompareTab | None = None
         self._capture: CaptureTab | None = None
+        self._training: TrainingTab | None = None
 
     def build(self) -> None:
         """Make the tabs, or say what is waited for."""
@@ -48,6 +55,9 @@ class Panels:
                 session.client, content.scene, session.photos, session.compare
             )
             tabs = gui.add_tab_group()
+            if self._control is not None:
+                with tabs.add_tab("Training", viser.Icon.CHART_LINE):
+                    self._training = TrainingTab(session, self._control, self._readonly)
             with tabs.add_tab("Explore", viser.Icon.EYE):
                 self._explore = ExploreTab(session, self._overlays)
             with tabs.add_tab("Compare", viser.Icon.COLUMNS):
@@ -65,17 +75,24 @@ class Panels:
             self.session.refresh()
             return
         self.update()
-        if before.models != after.models or before.phase != after.phase:
+        if not before.shows_same(after):
             self.session.refresh()
 
     def update(self) -> None:
         """The session or the content changed: all tabs follow."""
         with self._lock:
+            comparison = self.session.comparison
             if self._overlays is not None:
-                self._overlays.hide(self.session.comparison is not None)
+                self._overlays.hide(comparison is not None)
+            if comparison is not None and comparison.view is not None:
+                self._pointer.place(self.session.pilot.viewpoint)
+            else:
+                self._pointer.remove()
             if self._explore is not None:
                 self._explore.update()
             if self._compare is not None:
                 self._compare.update()
             if self._capture is not None:
                 self._capture.update()
+            if self._training is not None:
+                self._training.update()

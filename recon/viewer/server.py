@@ -5,8 +5,11 @@ from __future__ import annotations
 import ipaddress
 import socket
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
+import rich
 import viser
 
 from recon.errors import OptionError
@@ -16,6 +19,7 @@ from recon.viewer.panels import Panels
 from recon.viewer.scheduler import Pace, RenderScheduler
 from recon.viewer.session import Session
 from recon.viewer.tab_explore import configure_theme
+from recon.viewer.tab_training import TrainingControl
 from recon.viewer.workspace import Content, Photos, Workspace
 
 PORTS_TRIED = 50
@@ -47,22 +51,34 @@ class ViewerServer:
         options: ServerOptions | None = None,
         pace: Pace | None = None,
         allowance: Allowance | None = None,
+        training: TrainingControl | None = None,
     ) -> None:
         self.workspace = workspace
         self.options = options or ServerOptions()
         port = free_port(self.options.host, self.options.port)
         self.scheduler = RenderScheduler(pace, allowance)
         self._photos = Photos()
+        self._training = training
         self._panels: dict[int, Panels] = {}
         self._lock = threading.Lock()
-        self._server = viser.ViserServer(
-            host=self.options.host, port=port, label="recon", verbose=False
-        )
+        with _hushed():
+            self._server = viser.ViserServer(
+                host=self.options.host, port=port, label="recon", verbose=False
+            )
+        # Any page could ask for a public tunnel through a foreign server: never.
+        self._server.request_share_url = lambda verbose=True: None
         self._server.scene.set_up_direction("+z")
+        # Nothing here is lit, and shadows are dear in a browser without a GPU.
+        self._server.scene.configure_default_lights(enabled=False, cast_shadow=False)
         configure_theme(self._server.gui, self.options.dark)
         self._server.gui.main_panel.dock_right()
         self._set_initial_camera(workspace.content)
-        self._end_listening = workspace.listen(self._on_content)
+        self._told = workspace.content
+        self._changed = threading.Event()
+        self._stopping = False
+        self._teller = threading.Thread(target=self._tell, name="recon-pages", daemon=True)
+        self._teller.start()
+        self._end_listening = workspace.listen(self._changed.set)
         self._server.on_client_connect(self._on_connect)
         self._server.on_client_disconnect(self._on_disconnect)
 
@@ -98,17 +114,21 @@ class ViewerServer:
     def stop(self) -> None:
         """Close the pages and end the threads."""
         self._end_listening()
+        self._stopping = True
+        self._changed.set()
         for session in self.sessions:
             session.close()
         self.scheduler.stop()
-        self._server.stop()
+        self._teller.join(timeout=2.0)
+        with _hushed():
+            self._server.stop()
 
     def _on_connect(self, client: viser.ClientHandle) -> None:
         session = Session(client, self.workspace, self.scheduler, self._photos)
         session.look = replace(session.look, dark=self.options.dark)
         # The first picture before the panels: that is what people wait for.
         session.refresh()
-        panels = Panels(session, self.options.readonly)
+        panels = Panels(session, self.options.readonly, self._training)
         with self._lock:
             self._panels[client.client_id] = panels
         client.camera.on_update(lambda _: session.on_camera())
@@ -121,13 +141,19 @@ class ViewerServer:
             panels.session.close()
         self.scheduler.drop(client.client_id)
 
-    def _on_content(self, before: Content, after: Content) -> None:
-        if after.scene is not before.scene:
-            self._set_initial_camera(after)
-        with self._lock:
-            panels = tuple(self._panels.values())
-        for panel in panels:
-            panel.on_content(before, after)
+    def _tell(self) -> None:
+        """Pass changes of the content on to the pages, the latest only, on a thread of its own:
+        whoever changes the content (training, say) is not held up by the pages."""
+        while self._changed.wait() and not self._stopping:
+            self._changed.clear()
+            before, after = self._told, self.workspace.content
+            self._told = after
+            if after.scene is not before.scene:
+                self._set_initial_camera(after)
+            with self._lock:
+                panels = tuple(self._panels.values())
+            for panel in panels:
+                panel.on_content(before, after)
 
     def _set_initial_camera(self, content: Content) -> None:
         scene = content.scene
@@ -141,6 +167,17 @@ class ViewerServer:
         camera.position = viewpoint.position
         camera.look_at = viewpoint.target
         camera.fov = viewpoint.fov
+
+
+@contextmanager
+def _hushed() -> Iterator[None]:
+    """Keep viser from printing: standard output may be meant for scripts."""
+    console = rich.get_console()
+    before, console.quiet = console.quiet, True
+    try:
+        yield
+    finally:
+        console.quiet = before
 
 
 def is_loopback(host: str) -> bool:

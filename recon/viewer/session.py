@@ -10,33 +10,19 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import partial
+from typing import Any
 
-import numpy as np
 import viser
 
 from recon.geometry import Camera
 from recon.model import RenderOptions, RenderOutput
-from recon.viewer.cameras import (
-    UP,
-    Viewpoint,
-    best_view,
-    canvas_size,
-    fly,
-    from_viser,
-    viewpoint_of,
-)
+from recon.viewer.cameras import best_view, pinhole, vertical_fov
 from recon.viewer.compare import Comparison, ComparisonPicture
-from recon.viewer.compose import message
+from recon.viewer.compose import GAP, Arrangement, message
 from recon.viewer.images import Mode, Rgb8, develop
+from recon.viewer.pilot import Pilot
 from recon.viewer.scheduler import Frame, Layer, RenderScheduler, Request, scaled
 from recon.viewer.workspace import Content, NamedModel, Photos, Workspace
-
-FLIGHT_SECONDS = 0.7
-FLIGHT_RATE = 30
-"""Camera poses a second that are sent during a flight."""
-
-GRACE_SECONDS = 0.6
-"""How long after a flight the browser's own camera updates still belong to it."""
 
 JPEG_MOVING = 70
 JPEG_REST = 92
@@ -88,17 +74,17 @@ class Session:
         self.client = client
         self.workspace = workspace
         self.photos = photos
+        self.pilot = Pilot(client)
         self.look = Look()
         self.status = Status()
+        self.arrangement = Arrangement()
         self.comparison: Comparison | None = None
         self.picture: ComparisonPicture | None = None
         self.on_change: Callable[[], None] = lambda: None
         self.on_status: Callable[[], None] = lambda: None
         self._scheduler = scheduler
         self._lock = threading.RLock()
-        self._flight = 0
-        self._landed = -1e9
-        self._home: Viewpoint | None = None
+        self._sent_canvas = (0, 0)
         self._closed = False
 
     # What is looked at.
@@ -110,20 +96,7 @@ class Session:
     @property
     def canvas(self) -> tuple[int, int]:
         """Width and height of the pictures sent at rest."""
-        camera = self.client.camera
-        return canvas_size(camera.image_width, camera.image_height, self.look.longest)
-
-    @property
-    def viewpoint(self) -> Viewpoint:
-        """Where the browser's camera is."""
-        camera = self.client.camera
-        return Viewpoint(np.asarray(camera.position), np.asarray(camera.look_at), float(camera.fov))
-
-    @property
-    def camera(self) -> Camera:
-        """The browser's camera at the canvas's size."""
-        camera = self.client.camera
-        return from_viser(camera.wxyz, camera.position, camera.fov, *self.canvas)
+        return self.pilot.canvas(self.look.longest)
 
     def model(self) -> NamedModel | None:
         return self.content.model(self.look.model)
@@ -149,18 +122,12 @@ class Session:
         if view is None or content.scene is None:
             return
         with self._lock:
-            arrangement = None if self.comparison is None else self.comparison.arrangement
             self.comparison = self.picture = None
         self.on_change()
-        camera = self.client.camera
-        aspect = camera.image_width / max(1, camera.image_height)
-        if not self.fly_to(viewpoint_of(view.camera, content.scene, aspect)):
+        if not self.pilot.fly_to_photo(view, content.scene):
             return
-        comparison = Comparison(view_name)
-        if arrangement is not None:
-            comparison = replace(comparison, arrangement=arrangement)
         with self._lock:
-            self.comparison = comparison
+            self.comparison = Comparison(view_name, self.arrangement)
         self.on_change()
         self.refresh()
 
@@ -173,34 +140,55 @@ class Session:
         self.on_change()
         self.refresh()
 
-    def arrange(self, change: Callable[[Comparison], Comparison]) -> None:
-        """Change the comparison's layout: the pictures are composed anew, not rendered."""
+    def compare_here(self) -> None:
+        """Show the methods beside one another from the free camera."""
         with self._lock:
+            self.comparison, self.picture = Comparison(None, self.arrangement), None
+        self.on_change()
+        self.refresh()
+
+    def arrange(self, **changes: Any) -> None:
+        """Change fields of the arrangement, of this comparison and those to come."""
+        with self._lock:
+            self.arrangement = replace(self.arrangement, **changes)
             if self.comparison is None:
                 return
-            self.comparison = comparison = change(self.comparison)
+            relaid = "layout" in changes and self.comparison.view is None
+            self.comparison = replace(self.comparison, arrangement=self.arrangement)
+        if relaid:
+            self.refresh()  # from a free camera, the layout decides what the panes see
+        else:
+            self._compose_again()
+
+    def point(self, x: float, y: float) -> None:
+        """A press or drag at fractions of the canvas: the divider or the magnifier."""
+        with self._lock:
+            comparison, picture = self.comparison, self.picture
+        if comparison is None or picture is None:
+            return
+        at = picture.locate(comparison, (x, y), *self.canvas)
+        if at is not None and comparison.arrangement.layout == "Split":
+            self.arrange(split=at[0])
+        else:
+            self.arrange(magnifier=at)
+
+    def _compose_again(self) -> None:
+        """Show the same renders arranged anew, unless better ones are under way anyway."""
+        with self._lock:
             picture = self.picture
-        if picture is not None:
-            self.send(picture.compose(comparison, *self.canvas, dark=self.look.dark), JPEG_REST)
+        if picture is not None and picture.final:
+            request = Request((), lambda _: self._send_picture(), self.fail, interactive=False)
+            self._scheduler.submit(self.client.client_id, request)
+
+    def _send_picture(self) -> None:
+        with self._lock:
+            comparison, picture = self.comparison, self.picture
+        if comparison is not None and picture is not None:
+            width, height = self._sent_canvas = self.canvas
+            quality = JPEG_REST if picture.final else JPEG_MOVING
+            self.send(picture.compose(comparison, width, height, self.look.dark), quality)
 
     # Camera.
-
-    def fly_to(self, end: Viewpoint) -> bool:
-        """Move the browser's camera there smoothly; False when another flight took over."""
-        with self._lock:
-            self._flight += 1
-            flight = self._flight
-            self._home = None
-        steps = max(2, round(FLIGHT_SECONDS * FLIGHT_RATE))
-        for viewpoint in fly(self.viewpoint, end, steps):
-            if self._flight != flight or self._closed:
-                return False
-            self._place(viewpoint)
-            time.sleep(1.0 / FLIGHT_RATE)
-        with self._lock:
-            self._home = end
-            self._landed = time.monotonic()
-        return True
 
     def go_home(self) -> None:
         """Fly to where everyone starts."""
@@ -208,35 +196,23 @@ class Session:
         view = None if scene is None else best_view(scene)
         if scene is not None and view is not None:
             self.explore()
-            camera = self.client.camera
-            aspect = camera.image_width / max(1, camera.image_height)
-            self.fly_to(viewpoint_of(view.camera, scene, aspect))
+            self.pilot.fly_to_photo(view, scene)
 
     def set_fov(self, fov: float) -> None:
         """Vertical field of view, radians."""
-        self.client.camera.fov = fov
+        self.pilot.set_fov(fov)
         self.refresh()
-
-    def _place(self, viewpoint: Viewpoint) -> None:
-        camera = self.client.camera
-        with self.client.atomic():
-            camera.up_direction = UP
-            camera.position = viewpoint.position
-            camera.look_at = viewpoint.target
-            camera.fov = viewpoint.fov
 
     def on_camera(self) -> None:
         """The browser's camera moved or its window changed size."""
         with self._lock:
-            home = self._home
-            if self.comparison is not None and home is not None:
-                here = self.viewpoint
-                if time.monotonic() - self._landed < GRACE_SECONDS:
-                    self._home = here
-                elif _moved(home, here):
-                    self.comparison = self.picture = None
-                    self.on_change()
-        self.refresh(interactive=self.comparison is None)
+            pinned = self.comparison is not None and self.comparison.view is not None
+        if pinned and self.pilot.left_home():
+            self.explore()
+        elif not pinned:
+            self.refresh(interactive=True)
+        elif self._sent_canvas != self.canvas:
+            self._compose_again()
 
     # Frames.
 
@@ -252,11 +228,12 @@ class Session:
         try:
             with self._lock:
                 comparison = self.comparison
-            request = (
-                self._explore_request(content, interactive)
-                if comparison is None
-                else self._compare_request(content, comparison)
-            )
+            if comparison is None:
+                request = self._explore_request(content, interactive)
+            elif comparison.view is None:
+                request = self._free_request(content, comparison, interactive)
+            else:
+                request = self._photo_request(content, comparison)
         except Exception as error:  # A photo that cannot be read, say: the page must tell.
             self.fail(error)
             return
@@ -267,7 +244,7 @@ class Session:
         named = content.model(self.look.model)
         if named is None:
             return None
-        look, camera = self.look, self.camera
+        look, camera = self.look, self.pilot.camera(self.look.longest)
         layer = self.layer(named, camera, look.mode)
 
         def deliver(frame: Frame) -> None:
@@ -277,35 +254,63 @@ class Session:
 
         return Request((layer,), deliver, self.fail, interactive)
 
-    def _compare_request(self, content: Content, comparison: Comparison) -> Request | None:
-        assert content.scene is not None
-        view = content.view(comparison.view)
-        if view is None:
+    def _photo_request(self, content: Content, comparison: Comparison) -> Request | None:
+        """Truth and renders at the photo's own camera, exactly as `recon eval` renders it."""
+        view = None if comparison.view is None else content.view(comparison.view)
+        if view is None or content.scene is None:
             return None
         camera = content.eval_camera(view)
         named = comparison.methods(content, self.look.model)
-        layers = tuple(self.layer(one, camera, "Colour") for one in named)
+        layers = tuple(self.layer(one, camera, "Colour", own=True) for one in named)
         truth = self.photos.at(view, camera, content.scene)
 
         def deliver(frame: Frame) -> None:
-            picture = ComparisonPicture.of(view, truth, named, frame)
-            with self._lock:
-                now = self.comparison
-                if now is None or now.view != comparison.view:
-                    return
-                self.picture = picture
-            width, height = self.canvas
-            self.send(picture.compose(now, width, height, dark=self.look.dark), JPEG_REST)
-            if layers:
-                self._note_frame(frame, camera.width, camera.height, layers[0])
+            picture = ComparisonPicture.at_photo(view, truth, named, frame)
+            self._deliver_picture(comparison.view, picture, frame, layers)
             if frame.final:
                 self.on_change()
 
         return Request(layers, deliver, self.fail, interactive=False)
 
-    def layer(self, named: NamedModel, camera: Camera, mode: Mode) -> Layer:
-        """What the scheduler needs to render a model."""
-        options = RenderOptions(background=self.background(), depth=mode in ("Depth", "Normals"))
+    def _free_request(
+        self, content: Content, comparison: Comparison, interactive: bool
+    ) -> Request | None:
+        """The methods side by side from the free camera."""
+        named = comparison.methods(content, self.look.model)
+        width, height = self.canvas
+        if comparison.arrangement.layout == "Panes":
+            width = max(16, (width - GAP) // len(named) - GAP)
+        height = max(16, height - 2 * GAP)
+        free = self.pilot.camera(self.look.longest)
+        camera = pinhole(free.cam_from_world, vertical_fov(free), width, height)
+        layers = tuple(self.layer(one, camera, "Colour") for one in named)
+
+        def deliver(frame: Frame) -> None:
+            picture = ComparisonPicture.at_camera(camera, named, frame)
+            self._deliver_picture(None, picture, frame, layers)
+
+        return Request(layers, deliver, self.fail, interactive)
+
+    def _deliver_picture(
+        self,
+        view: str | None,
+        picture: ComparisonPicture,
+        frame: Frame,
+        layers: tuple[Layer, ...],
+    ) -> None:
+        with self._lock:
+            if self.comparison is None or self.comparison.view != view:
+                return
+            self.picture = picture
+        self._send_picture()
+        if layers:
+            self._note_frame(frame, picture.width, picture.height, layers[0])
+
+    def layer(self, named: NamedModel, camera: Camera, mode: Mode, own: bool = False) -> Layer:
+        """What the scheduler needs to render a model; `own`: on the scene's own background."""
+        scene = self.content.scene
+        background = (scene.background if scene else None) if own else self.background()
+        options = RenderOptions(background or (0.0, 0.0, 0.0), depth=mode in ("Depth", "Normals"))
         return Layer(
             key=(named.key, options.depth),
             camera=camera,
@@ -338,16 +343,9 @@ class Session:
     def close(self) -> None:
         """The browser left: free its work."""
         self._closed = True
+        self.pilot.close()
         self._scheduler.drop(self.client.client_id)
 
 
 def _render(named: NamedModel, options: RenderOptions, camera: Camera) -> RenderOutput:
     return named.model.render(camera, options)
-
-
-def _moved(home: Viewpoint, here: Viewpoint) -> bool:
-    """Whether the camera left the place of the comparison by more than the browser's rounding."""
-    distance = float(np.linalg.norm(home.target - home.position))
-    shift = float(np.linalg.norm(here.position - home.position))
-    turn = float(np.linalg.norm(here.target - home.target))
-    return shift > 0.02 * distance or turn > 0.02 * distance

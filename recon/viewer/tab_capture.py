@@ -81,7 +81,7 @@ def _chart(
 def _capture(content: Content) -> str:
     scene = content.scene
     if scene is None:
-        return content.note
+        return ""
     return (
         f"**{content.title}**: {len(scene.views)} photos with a camera "
         f"({_swatch(TRAIN_COLOUR)} {len(scene.train_views)} for training, "
@@ -91,7 +91,7 @@ def _capture(content: Content) -> str:
 
 
 def _swatch(colour: tuple[int, int, int]) -> str:
-    return "\N{LARGE ORANGE SQUARE}" if colour == TEST_COLOUR else "\N{LARGE BLUE SQUARE}"
+    return f'<span style="color: rgb{colour}">\N{BLACK SQUARE}</span>'
 
 
 def _failed(content: Content) -> str:

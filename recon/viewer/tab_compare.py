@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import viser
 
 from recon.scene import View
-from recon.viewer.compare import Comparison
-from recon.viewer.compose import LAYOUTS, Arrangement
+from recon.viewer.compose import LAYOUTS
 from recon.viewer.session import Session
 from recon.viewer.workspace import Content
 
@@ -35,6 +33,7 @@ class CompareTab:
             "Divider", min=0.0, max=1.0, step=0.01, initial_value=0.5, visible=False
         )
         self._figures = gui.add_markdown("")
+        self._here = gui.add_button("Compare the models from here", icon=viser.Icon.LAYERS_SUBTRACT)
         self._leave = gui.add_button("Back to exploring", icon=viser.Icon.ARROW_BACK)
         self._leave.visible = False
         self._gallery = gui.add_folder("Thumbnails", expand_by_default=True)
@@ -94,10 +93,11 @@ class CompareTab:
 
         from_page(self._split, self._fill)
         from_page(self._view, self.open)
-        from_page(self._layout, lambda: self._arrange(layout=self._layout.value))
-        from_page(self._divider, lambda: self._arrange(split=float(self._divider.value)))
+        from_page(self._layout, self._lay_out)
+        from_page(self._divider, lambda: session.arrange(split=float(self._divider.value)))
         self._show.on_click(lambda _: self.open())
         self._step.on_click(lambda _: self.move(-1 if self._step.value == "Previous" else 1))
+        self._here.on_click(lambda _: session.compare_here())
         self._leave.on_click(lambda _: session.explore())
         gui = session.client.gui
         commands = (
@@ -128,24 +128,15 @@ class CompareTab:
         """Show the next pane in the same place."""
         if self._session.comparison is None:
             self.open()
+        arrangement = self._session.arrangement
+        # Coming from panes, the first one was in sight already: go on with the second.
+        shown = arrangement.shown + 1 if arrangement.layout == "Flicker" else 1
         self._layout.value = "Flicker"
+        self._session.arrange(layout="Flicker", shown=shown)
 
-        def following(comparison: Comparison) -> Comparison:
-            arrangement = comparison.arrangement
-            shown = arrangement.shown + 1 if arrangement.layout == "Flicker" else 1
-            return replace(
-                comparison, arrangement=replace(arrangement, layout="Flicker", shown=shown)
-            )
-
-        self._session.arrange(following)
-
-    def _arrange(self, **fields: Any) -> None:
+    def _lay_out(self) -> None:
         self._divider.visible = self._layout.value == "Split"
-
-        def change(comparison: Comparison) -> Comparison:
-            return replace(comparison, arrangement=replace(comparison.arrangement, **fields))
-
-        self._session.arrange(change)
+        self._session.arrange(layout=self._layout.value, magnifier=None)
 
     # Following.
 
@@ -154,10 +145,10 @@ class CompareTab:
         self._fill()
         comparison, picture = self._session.comparison, self._session.picture
         self._leave.visible = comparison is not None
-        arrangement = Arrangement() if comparison is None else comparison.arrangement
+        self._here.visible = len(self._session.content.models) > 1
+        self._layout.value = self._session.arrangement.layout
+        self._divider.visible = self._session.arrangement.layout == "Split"
         if comparison is not None:
-            self._layout.value = arrangement.layout
-            self._divider.visible = arrangement.layout == "Split"
             for label, name in self._names.items():
                 if name == comparison.view:
                     self._view.value = label
@@ -169,9 +160,12 @@ class CompareTab:
             if one.score is not None:
                 ssim = "-" if one.score.ssim is None else f"{one.score.ssim:.4f}"
                 rows.append(f"| {one.named.label} | {one.score.psnr:.2f} dB | {ssim} |")
-        height, width = picture.truth.shape[:2]
+        if picture.view is None:
+            self._figures.content = ""
+            return
         told = "held out: no training saw it" if picture.view.split == "test" else "trained on"
-        self._figures.content = "\n".join(rows) + f"\n\n{width} x {height}, {told}"
+        size = f"{picture.width} x {picture.height}"
+        self._figures.content = "\n".join(rows) + f"\n\n{size}, {told}"
 
 
 def _label(view: View, psnr: float | None) -> str:

@@ -118,7 +118,7 @@ class ExploreTab:
             f"{size}{status.width} x {status.height} in {1000 * status.seconds:.0f} ms, "
             f"{status.pixels_per_second / 1e6:.1f} Mpixel/s"
         )
-        fov = round(math.degrees(self._session.viewpoint.fov))
+        fov = round(math.degrees(self._session.pilot.viewpoint.fov))
         if abs(fov - self._fov.value) >= 1 and 10 <= fov <= 120:
             self._fov.value = fov
 

@@ -30,14 +30,12 @@ class NamedModel:
         key: unique; "splat", "nerf", "splat@3000" for a checkpoint.
         label: as people read it.
         bands: see `scheduler.Layer.bands`.
-        version: grows when live training replaces the model.
     """
 
     key: str
     label: str
     model: RadianceModel
     bands: bool = False
-    version: int = 0
 
 
 @dataclass(frozen=True)
@@ -70,12 +68,31 @@ class Curve:
     psnrs: tuple[float, ...] = ()
 
 
+TrainingPhase = Literal["waiting", "training", "paused", "stopping", "ended"]
+
+
+@dataclass(frozen=True)
+class TrainingState:
+    """Where a training that is watched stands.
+
+    Attributes:
+        state: waiting is for the cameras to be found.
+        text: one line in plain words.
+        fraction: of the planned steps, 0..1.
+    """
+
+    state: TrainingPhase = "waiting"
+    text: str = ""
+    fraction: float = 0.0
+
+
 @dataclass(frozen=True)
 class Content:
     """One consistent state of the workspace; replaced as a whole.
 
     Attributes:
         phase: "loading", "ready" or "failed"; `note` says more in plain words.
+        training: None unless a training is watched.
         eval_long_side: longer side of the pictures that `recon eval` compares; None is native.
     """
 
@@ -86,12 +103,18 @@ class Content:
     models: tuple[NamedModel, ...] = ()
     scores: tuple[MethodScore, ...] = ()
     curve: Curve = field(default_factory=Curve)
+    training: TrainingState | None = None
     eval_long_side: int | None = None
 
     def model(self, key: str) -> NamedModel | None:
         """The model of a key; the first one when the key is gone; None when there is none."""
         found = [m for m in self.models if m.key == key]
         return found[0] if found else (self.models[0] if self.models else None)
+
+    def shows_same(self, other: Content) -> bool:
+        """Whether both would be rendered alike: the same scene and the very same models."""
+        ours, theirs = ([(m.key, id(m.model)) for m in c.models] for c in (self, other))
+        return (self.phase, self.scene is other.scene) == (other.phase, True) and ours == theirs
 
     def view(self, name: str) -> View | None:
         """The photo of a name."""
@@ -114,14 +137,14 @@ class Workspace:
     def __init__(self, content: Content | None = None) -> None:
         self._content = content or Content()
         self._lock = threading.Lock()
-        self._listeners: list[Callable[[Content, Content], None]] = []
+        self._listeners: list[Callable[[], None]] = []
 
     @property
     def content(self) -> Content:
         return self._content
 
-    def listen(self, listener: Callable[[Content, Content], None]) -> Callable[[], None]:
-        """Call `listener(before, after)` at each change; returns what ends that."""
+    def listen(self, listener: Callable[[], None]) -> Callable[[], None]:
+        """Call `listener` at each change, on the changing thread; returns what ends that."""
         with self._lock:
             self._listeners.append(listener)
 
@@ -135,11 +158,10 @@ class Workspace:
     def update(self, change: Callable[[Content], Content]) -> None:
         """Replace the content by `change(content)`."""
         with self._lock:
-            before = self._content
-            self._content = after = change(before)
+            self._content = change(self._content)
             listeners = tuple(self._listeners)
         for listener in listeners:
-            listener(before, after)
+            listener()
 
     def fail(self, note: str) -> None:
         """Say on every page that this cannot be shown, and why."""

@@ -1,0 +1,241 @@
+"""The viewer in headless Chromium: opens, moves, compares, drags, survives a restart.
+
+The tests share one page and run in order, as a person would go on.
+"""
+
+from __future__ import annotations
+
+import io
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from test_viewer_support import BallModel, ball_content
+
+from recon.model import RenderOptions
+from recon.viewer.quality import measure
+from recon.viewer.server import ServerOptions, ViewerServer
+from recon.viewer.session import Session
+from recon.viewer.workspace import Workspace
+
+pytestmark = pytest.mark.browser
+
+FLAGS = (
+    "--headless",
+    "--no-sandbox",
+    "--disable-dev-shm-usage",
+    "--enable-unsafe-swiftshader",
+    "--use-angle=swiftshader",
+    "--no-first-run",
+    "--disable-background-networking",
+)
+SIZE = {"width": 1000, "height": 640}
+
+
+@dataclass
+class Stage:
+    """A served scene, and a page that looks at it."""
+
+    server: ViewerServer
+    workspace: Workspace
+    page: Any
+
+    @property
+    def session(self) -> Session:
+        return self.server.sessions[0]
+
+    def shot(self) -> np.ndarray:
+        """The canvas as shown, (H, W, 3)."""
+        png = self.page.locator("canvas").first.screenshot()
+        return np.asarray(Image.open(io.BytesIO(png)).convert("RGB")).astype(int)
+
+    def stable(self, timeout: float = 10.0) -> np.ndarray:
+        """The canvas once it no longer changes."""
+        deadline = time.monotonic() + timeout
+        before = self.shot()
+        while time.monotonic() < deadline:
+            time.sleep(0.25)
+            now = self.shot()
+            if now.shape == before.shape and np.abs(now - before).mean() < 0.05:
+                return now
+            before = now
+        raise AssertionError("the picture did not come to rest")
+
+    def drag(self, start: tuple[float, float], end: tuple[float, float]) -> None:
+        """With the left button, between fractions of the canvas."""
+        box = self.page.locator("canvas").first.bounding_box()
+        (x0, y0), (x1, y1) = (
+            (box["x"] + u * box["width"], box["y"] + v * box["height"]) for u, v in (start, end)
+        )
+        mouse = self.page.mouse
+        mouse.move(x0, y0)
+        mouse.down()
+        for part in np.linspace(0, 1, 8):
+            mouse.move(x0 + part * (x1 - x0), y0 + part * (y1 - y0))
+            time.sleep(0.03)
+        mouse.up()
+
+
+def until(condition: Callable[[], bool], what: str, timeout: float = 10.0) -> None:
+    deadline = time.monotonic() + timeout
+    while not condition():
+        assert time.monotonic() < deadline, f"waited in vain: {what}"
+        time.sleep(0.05)
+
+
+@pytest.fixture(scope="module")
+def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    chromium = shutil.which("chromium") or shutil.which("google-chrome")
+    if chromium is None:
+        pytest.skip("no Chromium on this machine: apt-get install chromium")
+    folder = tmp_path_factory.mktemp("ball")
+    workspace = Workspace(ball_content(folder))
+    with ViewerServer(workspace, ServerOptions(port=8400)) as server:
+        with sync_api.sync_playwright() as playwright:
+            context = playwright.chromium.launch_persistent_context(
+                str(tmp_path_factory.mktemp("profile")),
+                executable_path=chromium,
+                args=list(FLAGS),
+                viewport=SIZE,
+            )
+            page = context.new_page()
+            page.goto(server.url)
+            yield Stage(server, workspace, page)
+            context.close()
+        until(lambda: not server.sessions, "the closed page to be forgotten")
+        assert server.scheduler.idle
+
+
+def test_it_opens_and_shows_the_model(stage: Stage) -> None:
+    until(lambda: bool(stage.server.sessions), "the page to connect", timeout=20)
+    until(lambda: stage.server.scheduler.stats.frames > 0, "a first frame")
+    stage.page.get_by_text("Compare", exact=True).first.wait_for()
+    until(lambda: stage.shot().std() > 30, "a picture that is not blank")
+    until(lambda: not stage.page.get_by_text("Connecting").is_visible(), "the veil to lift")
+    picture = stage.stable()
+    red = (picture[..., 0] > 2 * picture[..., 2]) & (picture[..., 0] > 60)
+    assert 0.02 < red.mean() < 0.9, "the red ball is in sight"
+    # The ball is round: what the server drew is not stretched.
+    rows, columns = np.nonzero(red)
+    tall, wide = np.ptp(rows), np.ptp(columns)
+    assert 0.8 < tall / wide < 1.25
+
+
+def test_a_still_page_causes_no_work(stage: Stage) -> None:
+    until(lambda: stage.server.scheduler.idle, "rest")
+    frames = stage.server.scheduler.stats.frames
+    time.sleep(1.0)
+    assert stage.server.scheduler.stats.frames == frames
+
+
+def test_dragging_orbits(stage: Stage) -> None:
+    before, place = stage.stable(), stage.session.pilot.viewpoint.position
+    stage.drag((0.5, 0.5), (0.7, 0.45))
+    after = stage.stable()
+    assert np.linalg.norm(stage.session.pilot.viewpoint.position - place) > 0.1
+    assert np.abs(after - before).mean() > 3
+
+
+def test_modes_change_the_picture(stage: Stage) -> None:
+    before = stage.stable()
+    stage.page.keyboard.press("v")
+    until(lambda: stage.session.look.mode == "Depth", "the next mode")
+    assert np.abs(stage.stable() - before).mean() > 3
+    for _ in range(3):
+        stage.page.keyboard.press("v")
+        time.sleep(0.2)
+    until(lambda: stage.session.look.mode == "Colour", "the first mode again")
+    assert np.abs(stage.stable() - before).mean() < 1
+
+
+def test_a_held_out_photo_is_compared(stage: Stage) -> None:
+    stage.page.get_by_text("Compare", exact=True).first.click()
+    # The worst photo is offered first.
+    stage.page.get_by_role("button", name="photo_08.png").first.click()
+    session = stage.session
+    until(lambda: session.picture is not None and session.picture.final, "the comparison")
+    assert session.comparison is not None
+    assert session.comparison.view == "photo_08.png"
+    view = stage.workspace.content.view("photo_08.png")
+    assert view is not None
+    assert session.picture is not None
+    assert session.picture.truth is not None
+    # What is shown is what evaluation renders: the photo's own camera, its principal point too.
+    render = BallModel(dim=0.9).render(view.camera, RenderOptions()).color
+    expected = measure(session.picture.truth, render)
+    shown = session.picture.rendered[0].score
+    assert shown is not None
+    assert shown.psnr == pytest.approx(expected.psnr, abs=1e-6)
+    stage.page.get_by_text(f"{expected.psnr:.2f} dB").first.wait_for()
+    assert stage.stable().std() > 20
+
+
+def test_the_divider_is_dragged(stage: Stage) -> None:
+    session = stage.session
+    session.arrange(layout="Split")
+    before = stage.stable()
+    stage.drag((0.5, 0.5), (0.3, 0.5))
+    until(lambda: session.arrangement.split < 0.4, "the divider to move")
+    assert session.comparison is not None, "dragging must not leave the comparison"
+    assert np.abs(stage.stable() - before).mean() > 0.1
+
+
+def test_flicker_and_escape(stage: Stage) -> None:
+    session = stage.session
+    stage.page.mouse.click(300, 300)
+    stage.page.keyboard.press("f")
+    until(lambda: session.arrangement.layout == "Flicker", "flicker")
+    shown = session.arrangement.shown
+    stage.page.keyboard.press("f")
+    until(lambda: session.arrangement.shown == shown + 1, "the next pane")
+    stage.page.keyboard.press("Escape")
+    until(lambda: session.comparison is None, "exploring")
+
+
+def test_moving_away_leaves_the_comparison(stage: Stage) -> None:
+    session = stage.session
+    session.compare("photo_04.png")
+    until(lambda: session.picture is not None, "the comparison")
+    time.sleep(0.8)
+    stage.page.mouse.move(300, 300)
+    stage.page.mouse.wheel(0, 400)
+    until(lambda: session.comparison is None, "exploring")
+
+
+def test_an_error_is_told_on_the_page(stage: Stage) -> None:
+    model = stage.workspace.content.models[0].model
+    assert isinstance(model, BallModel)
+    model.broken = True
+    stage.session.refresh()
+    stage.page.get_by_text("the ball burst").first.wait_for()
+    model.broken = False
+    stage.session.refresh()
+    assert stage.stable().std() > 20
+
+
+def test_a_small_window(stage: Stage) -> None:
+    stage.page.set_viewport_size({"width": 420, "height": 700})
+    assert stage.stable().std() > 20
+    until(lambda: stage.session.canvas[0] < 450, "the canvas to shrink")
+    stage.page.set_viewport_size(SIZE)
+    stage.stable()
+
+
+def test_it_survives_a_restart_of_the_server(stage: Stage, tmp_path: Path) -> None:
+    port = stage.server.port
+    stage.server.stop()
+    stage.server = ViewerServer(stage.workspace, ServerOptions(port=port))
+    try:
+        assert stage.server.port == port
+        until(lambda: bool(stage.server.sessions), "the page to come back", timeout=20)
+        until(lambda: stage.server.scheduler.stats.frames > 0, "a frame after the restart")
+        assert stage.stable().std() > 20
+    finally:
+        stage.server.stop()

@@ -1,0 +1,168 @@
+"""`recon fit --view`: the live view as a listener of a fit, without a browser."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from test_viewer_support import BallModel, ball_content, ball_scene
+
+from recon.errors import RunDirError
+from recon.fit.events import StageProgress, StageStarted, Training, TrainingStarted
+from recon.model import EvalEvent, RadianceModel, StepEvent, TrainEvent
+from recon.viewer.live import CURVE_POINTS, SHARE, LiveView
+from recon.viewer.server import ServerOptions
+
+
+class CountingTrainer:
+    """Counts snapshots; never trains."""
+
+    def __init__(self) -> None:
+        self.snapshots = 0
+        self.threads: set[int] = set()
+
+    def run(self) -> Iterator[TrainEvent]:
+        return iter(())
+
+    def stop(self) -> None: ...
+
+    def snapshot(self) -> RadianceModel:
+        self.snapshots += 1
+        self.threads.add(threading.get_ident())
+        return BallModel(dim=min(1.0, 0.3 + 0.1 * self.snapshots))
+
+
+def step(number: int) -> Training:
+    return Training(StepEvent(number, 1000, 1.0, 10.0, 1.0 / number, 500, 160, 120, 60.0))
+
+
+@pytest.fixture
+def live() -> Iterator[LiveView]:
+    view = LiveView("ball", ServerOptions(port=8300))
+    yield view
+    view.close()
+
+
+def watch(live: LiveView, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(type(live.server), "watched", property(lambda _: True))
+
+
+def test_the_page_says_what_is_waited_for(live: LiveView) -> None:
+    live(StageStarted("sfm", 2, 5))
+    assert "finding the cameras" in live.server.workspace.content.note
+    live(StageProgress("sfm", 0.4, "matching"))
+    assert "40%" in live.server.workspace.content.note
+    assert live.server.workspace.content.phase == "loading"
+
+
+def test_nobody_looks_no_snapshot_is_taken(live: LiveView, tmp_path: Path) -> None:
+    trainer = CountingTrainer()
+    live(TrainingStarted(trainer, ball_scene(tmp_path)))
+    for number in range(1, 50):
+        live(step(number))
+    assert trainer.snapshots == 0
+    assert live.server.workspace.content.phase == "ready"
+
+
+def test_snapshots_are_rare_and_taken_on_the_training_thread(
+    live: LiveView, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watch(live, monkeypatch)
+    trainer = CountingTrainer()
+    live(TrainingStarted(trainer, ball_scene(tmp_path)))
+    began = time.monotonic()
+    number = 0
+    while time.monotonic() - began < 2.5:
+        number += 1
+        live(step(number))
+        time.sleep(0.01)
+    assert trainer.snapshots == 2
+    assert trainer.threads == {threading.get_ident()}
+    content = live.server.workspace.content
+    assert content.models[0].key == "splat"
+    assert content.training is not None
+    assert 0 < content.training.fraction < 1
+
+
+def test_events_cost_training_next_to_nothing(
+    live: LiveView, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watch(live, monkeypatch)
+    live(TrainingStarted(CountingTrainer(), ball_scene(tmp_path)))
+    began = time.monotonic()
+    for number in range(1, 2001):
+        live(step(number))
+    assert (time.monotonic() - began) / 2000 < 1e-3
+    assert len(live.server.workspace.content.curve.steps) <= CURVE_POINTS + 1
+
+
+def test_the_curve_holds_evaluations(live: LiveView, tmp_path: Path) -> None:
+    live(TrainingStarted(CountingTrainer(), ball_scene(tmp_path)))
+    live(Training(EvalEvent(100, 5.0, 21.5, 2)))
+    live(step(101))
+    content = live.server.workspace.content
+    assert content.curve.psnrs == (21.5,)
+    assert content.training is not None
+    assert "21.50 dB" in content.training.text
+
+
+def test_pause_holds_training_and_resume_lets_it_go(live: LiveView, tmp_path: Path) -> None:
+    live(TrainingStarted(CountingTrainer(), ball_scene(tmp_path)))
+    live.pause()
+    trained = threading.Event()
+
+    def train() -> None:
+        live(step(1))
+        trained.set()
+
+    thread = threading.Thread(target=train)
+    thread.start()
+    assert not trained.wait(0.3)
+    live.resume()
+    assert trained.wait(2)
+    thread.join()
+
+
+def test_rendering_is_limited_while_training_only(live: LiveView, tmp_path: Path) -> None:
+    shares: list[float] = []
+    live.server.scheduler.set_share = shares.append  # type: ignore[method-assign]
+    live(TrainingStarted(CountingTrainer(), ball_scene(tmp_path)))
+    live.pause()
+    live.resume()
+    live.finish(tmp_path, load=lambda _: ball_content(tmp_path))
+    assert shares == [SHARE, 1.0, SHARE, 1.0]
+    assert live.server.workspace.content.scores
+
+
+def test_stop_and_save_asks_the_fit_and_ends_a_pause(tmp_path: Path) -> None:
+    asked = threading.Event()
+    live = LiveView("ball", ServerOptions(port=8300), stop=asked.set)
+    try:
+        live(TrainingStarted(CountingTrainer(), ball_scene(tmp_path)))
+        live.pause()
+        live.stop_and_save()
+        live(step(1))  # returns: the pause is over
+        assert asked.is_set()
+    finally:
+        live.close()
+
+
+def test_an_unreadable_result_is_told(live: LiveView, tmp_path: Path) -> None:
+    live(TrainingStarted(CountingTrainer(), ball_scene(tmp_path)))
+
+    def load(_: Path) -> None:
+        raise RunDirError("splat.safetensors is truncated")
+
+    live.finish(tmp_path, load=load)  # type: ignore[arg-type]
+    training = live.server.workspace.content.training
+    assert training is not None
+    assert "truncated" in training.text
+
+
+def test_a_failed_fit_is_told(live: LiveView) -> None:
+    live.fail(RunDirError("the disk is full"))
+    assert live.server.workspace.content.phase == "failed"
+    assert "disk is full" in live.server.workspace.content.note
