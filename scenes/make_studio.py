@@ -18,8 +18,6 @@ A run can be interrupted and started again: pictures and depth maps that exist a
 them to have them made anew). With a fixed --seed the same scene and camera path come out.
 """
 
-# ruff: noqa: PLR0917 - sizes and places read well by position
-
 from __future__ import annotations
 
 import argparse
@@ -146,11 +144,11 @@ def build_shell(mats):
         deep = 0.22
         pieces = [
             ((deep + 0.1, wide + 0.16, 0.035), (x + deep / 2 - 0.07, middle, v0 - 0.0175)),
-            ((deep, wide, 0.02), (x + deep / 2, middle, v1 + 0.01)),
-            ((deep, 0.02, high), (x + deep / 2, ya - 0.01, (v0 + v1) / 2)),
-            ((deep, 0.02, high), (x + deep / 2, yb + 0.01, (v0 + v1) / 2)),
-            ((0.05, wide, 0.06), (x + 0.17, middle, v0 + 0.03)),
-            ((0.05, wide, 0.06), (x + 0.17, middle, v1 - 0.03)),
+            ((deep, wide + 0.04, 0.02), (x + deep / 2 - 0.004, middle, v1 + 0.01)),
+            ((deep, 0.02, high), (x + deep / 2 - 0.004, ya - 0.01, (v0 + v1) / 2)),
+            ((deep, 0.02, high), (x + deep / 2 - 0.004, yb + 0.01, (v0 + v1) / 2)),
+            ((0.05, wide - 0.12, 0.06), (x + 0.17, middle, v0 + 0.03)),
+            ((0.05, wide - 0.12, 0.06), (x + 0.17, middle, v1 - 0.03)),
             ((0.05, 0.06, high), (x + 0.17, ya + 0.03, (v0 + v1) / 2)),
             ((0.05, 0.06, high), (x + 0.17, yb - 0.03, (v0 + v1) / 2)),
             ((0.04, 0.045, high), (x + 0.17, middle, (v0 + v1) / 2)),
@@ -170,8 +168,8 @@ def build_shell(mats):
         [
             ((2 * x, 0.02, 0.11), (0, y - 0.01, 0.055)),
             ((2 * x, 0.02, 0.11), (0, -y + 0.01, 0.055)),
-            ((0.02, 2 * y, 0.11), (x - 0.01, 0, 0.055)),
-            ((0.02, 2 * y, 0.11), (-x + 0.01, 0, 0.055)),
+            ((0.02, 2 * y - 0.04, 0.11), (x - 0.01, 0, 0.055)),
+            ((0.02, 2 * y - 0.04, 0.11), (-x + 0.01, 0, 0.055)),
         ]
     ):
         box(f"skirting {k}", dims, centre, mats["painted"], scale=1.3)
@@ -190,7 +188,13 @@ def build_shelf(mats):
     for k, z in enumerate(levels):
         box(f"board {k}", (depth, 2 * half, 0.026), (x, 0, z), mats["walnut"], scale=1.2)
     for k, v in enumerate((-half, -half / 3, half / 3, half)):
-        box(f"upright {k}", (depth, 0.026, top), (x, v, top / 2), mats["walnut"], scale=1.2)
+        box(
+            f"upright {k}",
+            (depth - 0.01, 0.026, top),
+            (x - 0.003, v, top / 2),
+            mats["walnut"],
+            scale=1.2,
+        )
     number = 0
     for level, (z, above) in enumerate(pairwise(levels)):
         for bay in range(3):
@@ -406,8 +410,8 @@ def flat_book(name, size, centre, mats, turn=0.0):
     base = Matrix.Translation(centre) @ Matrix.Rotation(math.radians(turn), 4, "Z")
     board = 0.0035
     parts = [
-        ((wide, high, board), (0, 0, thick / 2 - board / 2), cover, {1: WHOLE}),
-        ((wide, high, board), (0, 0, -thick / 2 + board / 2), cover, {0: WHOLE}),
+        ((wide - board, high, board), (board / 2, 0, thick / 2 - board / 2), cover, {1: WHOLE}),
+        ((wide - board, high, board), (board / 2, 0, -thick / 2 + board / 2), cover, {0: WHOLE}),
         ((board, high, thick), (-wide / 2 + board / 2, 0, 0), cover, {5: (0, 0.72, 1, 1)}),
         (
             (wide - 0.012, high - 0.01, thick - 2 * board),
@@ -464,7 +468,7 @@ def build_table(mats):
         scale=1.6,
     )
     for k, (dx, dy) in enumerate(((-1, -1), (1, -1), (-1, 1), (1, 1))):
-        box(f"table leg {k}", (0.075, 0.075, 0.71), (dx * 0.69, dy * 0.41, 0.355), mats["walnut"])
+        box(f"table leg {k}", (0.075, 0.075, 0.716), (dx * 0.69, dy * 0.41, 0.358), mats["walnut"])
     for k, dy in enumerate((-0.41, 0.41)):
         box(f"apron x{k}", (1.3, 0.025, 0.09), (0, dy, 0.67), mats["walnut"], scale=1.3)
     for k, dx in enumerate((-0.69, 0.69)):
@@ -973,10 +977,10 @@ def parse_args():
     parser = argparse.ArgumentParser(description="Render the bundled scene 'studio'.")
     parser.add_argument("--out", type=Path, default=here / "studio", help="scene folder")
     parser.add_argument("--width", type=int, default=800, help="image width; height is 3/4 of it")
-    parser.add_argument("--samples", type=int, default=20, help="paths per pixel")
+    parser.add_argument("--samples", type=int, default=16, help="paths per pixel")
     parser.add_argument("--number", type=int, default=48, help="number of views on the path")
     parser.add_argument("--only", default="", help="render only these views, e.g. 0,12,24")
-    parser.add_argument("--quality", type=int, default=90, help="JPEG quality")
+    parser.add_argument("--quality", type=int, default=88, help="JPEG quality")
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--threads", type=int, default=0, help="0: one per core")
     parser.add_argument("--exposure", type=float, default=0.3, help="stops, the same for all views")

@@ -1,7 +1,5 @@
 """Materials and simple solids in Blender for the ``studio`` scene (see make_studio.py)."""
 
-# ruff: noqa: PLR0917 - sizes and places read well by position
-
 from __future__ import annotations
 
 import math

@@ -1,7 +1,5 @@
 """The textures of the ``studio`` scene, made with numpy and Pillow (see make_studio.py)."""
 
-# ruff: noqa: PLR0917 - sizes and colours read well by position
-
 from __future__ import annotations
 
 import math
