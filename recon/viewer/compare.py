@@ -4,18 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
-import numpy as np
-
 from recon.geometry import Camera
-from recon.scene import View
+from recon.metrics import ERROR_FULL_SCALE, error_map
+from recon.model import RenderOutput
+from recon.scene import PosedScene, View
 from recon.viewer.compose import Arrangement, Pane, compose, place_panes
-from recon.viewer.images import HEAT, Rgb8, colour_map, resize_rgb, to_rgb8
+from recon.viewer.images import Rgb8, resize_rgb, to_rgb8
 from recon.viewer.quality import measure
 from recon.viewer.scheduler import Frame
-from recon.viewer.workspace import Content, NamedModel, ViewScore
-
-ERROR_FULL_SCALE = 0.25
-"""Mean absolute difference over the channels that is drawn white."""
+from recon.viewer.workspace import Content, NamedModel, Photos, ViewScore
 
 MAX_METHODS = 3
 
@@ -54,6 +51,40 @@ class Comparison:
 
 
 @dataclass(frozen=True)
+class PhotoTask:
+    """A photo to compare with, as `recon eval` compares it.
+
+    Attributes:
+        camera: the photo's own, at the evaluation's size.
+        truth: the photo at that size.
+    """
+
+    view: View
+    scene: PosedScene
+    long_side: int | None
+    camera: Camera
+    truth: Rgb8
+
+    @classmethod
+    def load(cls, content: Content, name: str, photos: Photos) -> PhotoTask | None:
+        """None when there is no such photo.
+
+        Raises:
+            FormatError: the photo cannot be read.
+        """
+        view = content.view(name)
+        if view is None or content.scene is None:
+            return None
+        camera = content.eval_camera(view)
+        truth = photos.at(view, camera, content.scene)
+        return cls(view, content.scene, content.eval_long_side, camera, truth)
+
+    def measure(self, output: RenderOutput) -> ViewScore | None:
+        """Quality of a render of `camera`."""
+        return measure(output, self.view, self.scene, self.long_side)
+
+
+@dataclass(frozen=True)
 class Rendered:
     """One method's picture; the score against the photo once it is at full size."""
 
@@ -81,19 +112,23 @@ class ComparisonPicture:
 
     @classmethod
     def at_photo(
-        cls, view: View, truth: Rgb8, named: tuple[NamedModel, ...], frame: Frame
+        cls, photo: PhotoTask, named: tuple[NamedModel, ...], frame: Frame
     ) -> ComparisonPicture:
-        """From a frame of the photo's camera; measured when the frame is final."""
-        height, width = truth.shape[:2]
+        """From a frame of the photo's camera; not measured yet."""
+        height, width = photo.truth.shape[:2]
         rendered = tuple(
-            Rendered(
-                one,
-                resize_rgb(to_rgb8(output.color), width, height),
-                measure(truth, output.color) if frame.final else None,
-            )
+            Rendered(one, resize_rgb(to_rgb8(output.color), width, height))
             for one, output in zip(named, frame.outputs, strict=True)
         )
-        return cls(width, height, rendered, frame.final, view, truth)
+        return cls(width, height, rendered, frame.final, photo.view, photo.truth)
+
+    def measured(self, photo: PhotoTask, frame: Frame) -> ComparisonPicture:
+        """With the scores of a final frame."""
+        rendered = tuple(
+            replace(one, score=photo.measure(output))
+            for one, output in zip(self.rendered, frame.outputs, strict=True)
+        )
+        return replace(self, rendered=rendered)
 
     @classmethod
     def at_camera(
@@ -120,7 +155,7 @@ class ComparisonPicture:
         if self.truth is not None and self.rendered:
             first = self.rendered[0]
             title = f"error of {first.named.label} (white: {ERROR_FULL_SCALE:.0%} and more)"
-            panes.append(Pane(title, error_picture(self.truth, first.image)))
+            panes.append(Pane(title, error_map(first.image, self.truth)))
         return panes
 
     def compose(self, comparison: Comparison, width: int, height: int, dark: bool) -> Rgb8:
@@ -140,9 +175,3 @@ class ComparisonPicture:
             if found is not None:
                 return found
         return None
-
-
-def error_picture(truth: Rgb8, render: Rgb8) -> Rgb8:
-    """Mean absolute difference over the channels, black to white at the full scale."""
-    difference = np.abs(truth.astype(np.int16) - render.astype(np.int16)).mean(axis=2)
-    return colour_map((difference / (255.0 * ERROR_FULL_SCALE)).astype(np.float32), HEAT)

@@ -82,13 +82,12 @@ def to_rgb8(color: F32) -> Rgb8:
     return (np.clip(color, 0.0, 1.0) * 255.0 + 0.5).astype(np.uint8)
 
 
-# Colours of turbo (Mikhailov, Google, 2019) and of a black-red-yellow-white error scale, sampled
-# and interpolated: small, and no plotting library is needed.
+# Colours of turbo (Mikhailov, Google, 2019), sampled and interpolated: small, and no plotting
+# library is needed.
 _TURBO = (
     (48, 18, 59), (69, 91, 205), (65, 146, 254), (28, 207, 209), (56, 244, 136), (157, 252, 69),
     (224, 218, 57), (254, 152, 44), (231, 78, 13), (178, 25, 2), (122, 4, 3),
 )  # fmt: skip
-_HEAT = ((0, 0, 0), (92, 10, 60), (190, 40, 40), (244, 130, 20), (252, 220, 90), (255, 255, 255))
 
 
 def _table(anchors: tuple[tuple[int, int, int], ...]) -> Rgb8:
@@ -99,7 +98,6 @@ def _table(anchors: tuple[tuple[int, int, int], ...]) -> Rgb8:
 
 
 TURBO = _table(_TURBO)
-HEAT = _table(_HEAT)
 
 
 def colour_map(values: F32, table: Rgb8) -> Rgb8:

@@ -8,9 +8,9 @@ import webbrowser
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from recon.errors import ReconError, RunDirError
+from recon.errors import ReconError
 from recon.viewer.server import ServerOptions, ViewerServer, is_loopback
 from recon.viewer.workspace import (
     Content,
@@ -20,6 +20,9 @@ from recon.viewer.workspace import (
     ViewScore,
     Workspace,
 )
+
+if TYPE_CHECKING:
+    from recon.fit.rundir import RunDir
 
 Loader = Callable[[Path], Content]
 
@@ -114,13 +117,7 @@ def load_run(run_dir: Path) -> Content:
 
     run = RunDir.load(run_dir)
     scene = load_scene(run_dir)
-    models = load_models(run_dir)
-    if not models:
-        raise RunDirError(
-            "this run has no trained model yet",
-            where=run_dir,
-            remedy=f"finish it with: recon fit {run.manifest.scene}",
-        )
+    models = load_models(run)
     entries = run.read_eval()
     return Content(
         phase="ready",
@@ -133,15 +130,17 @@ def load_run(run_dir: Path) -> Content:
     )
 
 
-def load_models(run_dir: Path) -> tuple[NamedModel, ...]:
-    """Every model that a run holds, the latest of each method first."""
-    from recon.splat import SplatModel
+def load_models(run: RunDir) -> tuple[NamedModel, ...]:
+    """Every model that a run holds.
 
-    found: list[NamedModel] = []
-    path = run_dir / "splat.safetensors"
-    if path.is_file():
-        found.append(NamedModel("splat", "splat", SplatModel.load(path)))
-    return tuple(found)
+    Raises:
+        ReconError: there is none yet, or one cannot be read.
+    """
+    from recon.fit.parts import default_parts
+    from recon.fit.rendering import load_model
+
+    model = load_model(run, default_parts())
+    return (NamedModel(model.method, model.method, model),)
 
 
 def read_scores(entries: dict[str, Any]) -> tuple[MethodScore, ...]:

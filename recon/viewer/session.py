@@ -17,7 +17,7 @@ import viser
 from recon.geometry import Camera
 from recon.model import RenderOptions, RenderOutput
 from recon.viewer.cameras import best_view, pinhole, vertical_fov
-from recon.viewer.compare import Comparison, ComparisonPicture
+from recon.viewer.compare import Comparison, ComparisonPicture, PhotoTask
 from recon.viewer.compose import GAP, Arrangement, message
 from recon.viewer.images import Mode, Rgb8, develop
 from recon.viewer.pilot import Pilot
@@ -256,18 +256,19 @@ class Session:
 
     def _photo_request(self, content: Content, comparison: Comparison) -> Request | None:
         """Truth and renders at the photo's own camera, exactly as `recon eval` renders it."""
-        view = None if comparison.view is None else content.view(comparison.view)
-        if view is None or content.scene is None:
+        photo = PhotoTask.load(content, comparison.view or "", self.photos)
+        if photo is None:
             return None
-        camera = content.eval_camera(view)
         named = comparison.methods(content, self.look.model)
-        layers = tuple(self.layer(one, camera, "Colour", own=True) for one in named)
-        truth = self.photos.at(view, camera, content.scene)
+        layers = tuple(self.layer(one, photo.camera, "Colour", own=True) for one in named)
 
         def deliver(frame: Frame) -> None:
-            picture = ComparisonPicture.at_photo(view, truth, named, frame)
+            # The picture first: the figures take as long again.
+            picture = ComparisonPicture.at_photo(photo, named, frame)
             self._deliver_picture(comparison.view, picture, frame, layers)
             if frame.final:
+                measured = picture.measured(photo, frame)
+                self._deliver_picture(comparison.view, measured, frame, layers)
                 self.on_change()
 
         return Request(layers, deliver, self.fail, interactive=False)
