@@ -77,7 +77,7 @@ def _image_dir(folder: Path) -> Path:
     return folder / "images" if (folder / "images").is_dir() else folder
 
 
-def _late_names(photos, split) -> dict:  # noqa: ANN001
+def _late_names(photos, split) -> dict:
     """Photos that a given split does not name are trained on."""
     return {photo.name: "train" for photo in photos if photo.name not in split}
 

@@ -141,14 +141,21 @@ def _check(path: Path, name: str) -> Photo | SkippedPhoto:
             return SkippedPhoto(name, "HEIC cannot be read here; pip install pillow-heif")
         return SkippedPhoto(name, f"cannot be decoded ({_brief(error)})")
     try:
-        with path.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        digest = _digest(path)
     except OSError as error:
         return SkippedPhoto(name, f"cannot be read ({_brief(error)})")
     photo = Photo(
         name, path, width, height, facts.orientation, facts.focal, facts.camera, has_alpha, digest
     )
     return upright(photo)
+
+
+def _digest(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
 
 
 def upright(photo: Photo) -> Photo:

@@ -8,7 +8,7 @@ accepts, the three files read here say the same.
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
@@ -16,6 +16,7 @@ import numpy as np
 
 from recon.errors import FormatError, OptionError
 from recon.formats.lens import (
+    NO_POINTS,
     Lens,
     PosedLens,
     WorldPoints,
@@ -40,7 +41,6 @@ _MODELS = [
     "THIN_PRISM_FISHEYE",
 ]
 _REMEDY = "export the model again, or remove it so that recon computes the poses itself"
-_NO_POINTS = WorldPoints(np.zeros((0, 3)), np.zeros((0, 3), np.uint8))
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class ColmapModel:
     """
 
     images: dict[str, PosedLens]
-    points: WorldPoints = field(default_factory=lambda: _NO_POINTS)
+    points: WorldPoints = NO_POINTS
 
 
 def find_model(folder: Path) -> Path | None:
@@ -80,7 +80,7 @@ def read_model(folder: Path) -> ColmapModel:
     paths = [folder / f"{part}{suffix}" for part in ("cameras", "images", "points3D")]
     lenses = _guarded(readers[0], paths[0])
     entries = _guarded(readers[1], paths[1])
-    points = _guarded(readers[2], paths[2]) if paths[2].is_file() else _NO_POINTS
+    points = _guarded(readers[2], paths[2]) if paths[2].is_file() else NO_POINTS
     images: dict[str, PosedLens] = {}
     for entry in entries:
         if entry.camera_id not in lenses:
@@ -144,7 +144,7 @@ def _fail(path: Path, what: str) -> NoReturn:
     raise FormatError(what, where=path, remedy=_REMEDY)
 
 
-def _guarded(reader, path: Path):  # noqa: ANN001, ANN202 - the three readers differ in result
+def _guarded(reader, path: Path):
     """Run a reader; everything that malformed input can provoke becomes a FormatError."""
     try:
         if path.stat().st_size > MAX_BYTES:

@@ -141,6 +141,8 @@ class WorldPoints:
         return WorldPoints(self.xyz[keep], self.rgb[keep], self.error[keep], self.track[keep])
 
 
+NO_POINTS = WorldPoints(np.zeros((0, 3)), np.zeros((0, 3), np.uint8))
+
 # COLMAP's names and parameter orders. `f` sets both focal lengths.
 _COLMAP_PARAMS: dict[str, str] = {
     "SIMPLE_PINHOLE": "f cx cy",

@@ -6,11 +6,11 @@ import hashlib
 import json
 import sqlite3
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from recon.capture.types import Capture, GivenPoses, Photo
+from recon.capture.types import GivenPoses, Photo
 from recon.formats.lens import ColmapCamera, Lens, colmap_from_lens
 from recon.sfm.context import SfmContext
 from recon.sfm.job import Job, JobImage, JobResult

@@ -33,7 +33,7 @@ def normalise(cam_from_world: F64, world_up: tuple[float, float, float] | None =
     rotation = cam_from_world[:, :3, :3]
     centres = -np.einsum("nji,nj->ni", rotation, cam_from_world[:, :3, 3])
     axes, rights, ups = rotation[:, 2], rotation[:, 0], -rotation[:, 1]
-    centre = _look_at_point(centres, axes)
+    centre = look_at_point(centres, axes)
     if centre is None:
         centre = centres.mean(axis=0)
     up = _up(centres, ups, rights)
@@ -46,7 +46,7 @@ def normalise(cam_from_world: F64, world_up: tuple[float, float, float] | None =
     return Sim3(scale, turn, -scale * turn @ centre)
 
 
-def _look_at_point(centres: F64, axes: F64) -> F64 | None:
+def look_at_point(centres: F64, axes: F64) -> F64 | None:
     """The point nearest to all optical axes, if most cameras have it well in front; else None."""
     if len(centres) < 3:
         return None

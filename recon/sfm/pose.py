@@ -14,6 +14,7 @@ import numpy as np
 from recon.capture.types import Capture, GivenPoses
 from recon.errors import FormatError
 from recon.formats.colmap import ColmapModel, write_model
+from recon.formats.lens import NO_POINTS
 from recon.scene import PosedScene, SparsePoints, View
 from recon.sfm.context import SfmContext, Solution
 from recon.sfm.fill import fill_points
@@ -104,7 +105,9 @@ def _from_given(context: SfmContext, given: GivenPoses) -> Solution:
     if given.points is not None and len(given.points) >= _FEW_POINTS:
         solution = Solution(given.cameras, given.points, given.kind)
     elif context.capture.background is not None:
-        solution = fill_points(context, Solution(given.cameras, given.points, given.kind))
+        solution = fill_points(
+            context, Solution(given.cameras, given.points or NO_POINTS, given.kind)
+        )
     else:
         solution = triangulate(context, given)
         if len(solution.points) < _FEW_POINTS:

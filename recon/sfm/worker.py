@@ -16,7 +16,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import numpy  # noqa: F401, ICN001
+import numpy  # noqa: F401
 import pycolmap
 
 from recon.sfm.job import Job
