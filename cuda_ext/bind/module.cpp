@@ -185,10 +185,9 @@ NB_MODULE(_native, m) {
       .def(
           "adam",
           [](PyEngine &e, uintptr_t params, uintptr_t m1, uintptr_t m2, const AdamOptions &o,
-             uintptr_t error, uintptr_t weight, uintptr_t gradient, uintptr_t visible) {
+             uintptr_t error, uintptr_t gradient, uintptr_t visible) {
             e.engine->adam(at<float>(params), at<float>(m1), at<float>(m2), o,
-                           SplatStats{at<float>(error), at<float>(weight), at<float>(gradient),
-                                      at<float>(visible)});
+                           SplatStats{at<float>(error), at<float>(gradient), at<float>(visible)});
           },
           Release())
       .def(

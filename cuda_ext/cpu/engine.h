@@ -52,7 +52,6 @@ struct AdamOptions {
 // Per-splat sums over the steps since they were cleared; each null or of length n.
 struct SplatStats {
   float *error;    // sum over pixels of (blending weight x absolute colour error)
-  float *weight;   // sum over pixels of the blending weight
   float *gradient; // norm of the gradient in the 2D mean, in units of half the image size
   float *visible;  // number of steps in which the splat was visible
 };

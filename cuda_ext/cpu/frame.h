@@ -50,9 +50,9 @@ struct Pair {
 };
 
 // Sums over the pixels of one tile, for one splat, of v = dL/d(alpha) alpha times 1, dx, dy, dx^2,
-// dx dy, dy^2, and of the blending weight times the gradient of colour, depth, the error, and 1.
+// dx dy, dy^2, and of the blending weight times the gradient of colour, the gradient of depth, and the error. The last is unused.
 constexpr int kSums = 12;
-enum Sum { kS, kSx, kSy, kSxx, kSxy, kSyy, kSr, kSg, kSb, kSz, kSerror, kSweight };
+enum Sum { kS, kSx, kSy, kSxx, kSxy, kSyy, kSr, kSg, kSb, kSz, kSerror };
 
 struct Frame {
   recon_cpu::View view;

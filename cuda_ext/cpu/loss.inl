@@ -68,6 +68,17 @@ RECON_FN void target_row(const uint8_t *in, int width, float *out) {
     out[x] = static_cast<float>(in[x]) * (1.0f / 255.0f);
 }
 
+// Weight of each pixel of a row, 0 in the padding.
+RECON_FN void weight_row(const uint8_t *in, int row, int width, int64_t padded, float *out) {
+  for (int64_t x = width; x < padded; ++x)
+    out[x] = 0.0f;
+  if (in != nullptr)
+    target_row(in + static_cast<int64_t>(row) * width, width, out);
+  else
+    for (int x = 0; x < width; ++x)
+      out[x] = 1.0f;
+}
+
 // Streams the rows [first, last) through the ring: fill(row) writes the raw rows, use(row) reads
 // the blur at a row. Rows outside [0, height) count as zero.
 template <class Ring, class Fill, class Use>
@@ -104,7 +115,7 @@ double photometric_loss(Frame &frame, LossScratch &scratch, const uint8_t *targe
   const float l1_scale = (1.0f - options.ssim_weight) * scale;
   const float ssim_scale = options.ssim_weight * scale;
   const int threads = recon_cpu::thread_count();
-  const int64_t per_thread = BlurRing<4>::floats(padded) + 8 * (padded + 2 * kPad);
+  const int64_t per_thread = BlurRing<4>::floats(padded) + 2 * padded;
   scratch.maps.reserve(9 * plane);
   scratch.row.reserve(per_thread * threads);
   scratch.totals.reserve(strips * 2);
@@ -114,6 +125,7 @@ double photometric_loss(Frame &frame, LossScratch &scratch, const uint8_t *targe
   if (use_ssim)
     run_chunks(strips, [&](int strip, int thread) {
       float *memory = scratch.row.data() + thread * per_thread;
+      float *weights = memory + BlurRing<4>::floats(padded);
       BlurRing<4> ring;
       double total = 0.0;
       const int first = strip * kStrip;
@@ -138,8 +150,7 @@ double photometric_loss(Frame &frame, LossScratch &scratch, const uint8_t *targe
             },
             [&](int row, int index) {
               float *out = maps + (3 * c) * plane + row * stride;
-              const uint8_t *weight =
-                  options.weight ? options.weight + static_cast<int64_t>(row) * width : nullptr;
+              weight_row(options.weight, row, width, padded, weights);
               F8 row_total(0.0f);
               for (int64_t i = 0; i < padded; i += kLanes) {
                 const F8 m1 = ring.blur_y(index, 0, i), m2 = ring.blur_y(index, 1, i);
@@ -149,10 +160,7 @@ double photometric_loss(Frame &frame, LossScratch &scratch, const uint8_t *targe
                 const F8 b = F8(2.0f) * (q - m12) + F8(kC2), e = p - m11 - m22 + F8(kC2);
                 const F8 inv_d = F8(1.0f) / d, inv_e = F8(1.0f) / e;
                 const F8 inv = inv_d * inv_e, ssim = a * b * inv;
-                alignas(32) float w[kLanes];
-                for (int l = 0; l < kLanes; ++l)
-                  w[l] = i + l < width ? (weight ? weight[i + l] * (1.0f / 255.0f) : 1.0f) : 0.0f;
-                const F8 g = F8::load(w);
+                const F8 g = F8::loadu(weights + i);
                 row_total += g * (F8(1.0f) - ssim);
                 const F8 k = g * F8(-ssim_scale);
                 (k * (F8(2.0f) * m2 * (b - a) * inv + F8(2.0f) * m1 * ssim * (inv_e - inv_d)))
@@ -168,7 +176,7 @@ double photometric_loss(Frame &frame, LossScratch &scratch, const uint8_t *targe
 
   run_chunks(strips, [&](int strip, int thread) {
     float *memory = scratch.row.data() + thread * per_thread;
-    float *y = memory + BlurRing<4>::floats(padded);
+    float *y = memory + BlurRing<4>::floats(padded), *weight = y + padded;
     BlurRing<3> ring;
     double total = 0.0;
     const int first = strip * kStrip;
@@ -182,14 +190,10 @@ double photometric_loss(Frame &frame, LossScratch &scratch, const uint8_t *targe
         target_row(y_plane + static_cast<int64_t>(row) * width, width, y);
         const float *x = x_plane + row * stride;
         float *g = g_plane + row * stride, *error = e_plane + row * stride;
-        const uint8_t *weight =
-            options.weight ? options.weight + static_cast<int64_t>(row) * width : nullptr;
+        weight_row(options.weight, row, width, padded, weight);
         F8 row_total(0.0f);
         for (int64_t i = 0; i < padded; i += kLanes) {
-          alignas(32) float w[kLanes];
-          for (int l = 0; l < kLanes; ++l)
-            w[l] = i + l < width ? (weight ? weight[i + l] * (1.0f / 255.0f) : 1.0f) : 0.0f;
-          const F8 xv = F8::loadu(x + i), yv = F8::loadu(y + i), weights = F8::load(w);
+          const F8 xv = F8::loadu(x + i), yv = F8::loadu(y + i), weights = F8::loadu(weight + i);
           const F8 d = xv - yv;
           const F8 size = weights * max_(d, -d);
           row_total += size;

@@ -57,6 +57,22 @@ RECON_FN uint32_t touched_micros(const Record &r, float mx, float my) {
   return out;
 }
 
+// Masks are computed for a batch of entries ahead of their use: a pass without branches, whose
+// latency would otherwise follow each mispredicted end of a loop over micros.
+constexpr uint32_t kBatch = 64;
+
+RECON_FN void batch_masks(const Record *records, const Entry *entries, uint32_t left, float ox,
+                          float oy, uint32_t *masks) {
+  const uint32_t count = left < kBatch ? left : kBatch;
+  const uint32_t next = left - count < kBatch ? left - count : kBatch;
+  for (uint32_t i = 0; i < next; ++i)
+    __builtin_prefetch(records + entries[count + i].id);
+  for (uint32_t i = 0; i < count; ++i) {
+    const Record &r = records[entries[i].id];
+    masks[i] = touched_micros(r, r.mx - ox, r.my - oy);
+  }
+}
+
 // A micro's 8 pixels of a plane; `p` points at the tile's upper left pixel.
 RECON_FN F8 load_micro(const float *p, int64_t stride, int micro) {
   const float *q = p + (micro & 7) * 2 * stride + (micro >> 3) * 4;
@@ -82,19 +98,17 @@ RECON_FN F8 inside(const Frame &frame, int tx, int ty, int micro) {
 
 // Offset, exponent and alpha of a splat in a micro; alpha is 0 where it must not count.
 struct Alpha {
-  F8 dx, dy, alpha;
-  M8 clamped;
+  F8 dx, dy, raw, alpha; // raw: before the clamp and the threshold
 };
 
-RECON_FN Alpha splat_alpha(const Record &r, float mx, float my, int micro) {
+RECON_FN Alpha splat_alpha(const Record &r, float mx, float my, const float *x, const float *y) {
   Alpha out;
-  out.dx = F8::load(kGrid.x[micro >> 3]) - F8(mx);
-  out.dy = F8::load(kGrid.y[micro & 7]) - F8(my);
+  out.dx = F8::load(x) - F8(mx);
+  out.dy = F8::load(y) - F8(my);
   const F8 e = (F8(r.a) * out.dx + F8(r.b) * out.dy) * out.dx +
                (F8(r.c) * out.dy * out.dy + F8(r.log2_opacity));
-  const F8 raw = exp2_fast(e);
-  out.clamped = raw > F8(static_cast<float>(kAlphaMax));
-  out.alpha = mask(e >= F8(kLog2AlphaMin), min_(raw, F8(static_cast<float>(kAlphaMax))));
+  out.raw = exp2_fast(e);
+  out.alpha = mask(e >= F8(kLog2AlphaMin), min_(out.raw, F8(static_cast<float>(kAlphaMax))));
   return out;
 }
 
@@ -104,83 +118,94 @@ RECON_FN F8 transmit(F8 t, F8 w) {
   return mask(next >= F8(static_cast<float>(kTransmittanceMin)), next);
 }
 
-struct ForwardTile {
-  alignas(32) float t[kMicros][kLanes];
-  alignas(32) float color[3][kMicros][kLanes];
-  alignas(32) float depth[kMicros][kLanes];
+// All that a visit of a micro touches lies together: one address computation a visit.
+struct alignas(256) ForwardMicro {
+  float x[kLanes], y[kLanes];
+  float t[kLanes];
+  float color[3][kLanes];
+  float depth[kLanes];
 };
 
 template <bool Depth> void forward_tile(Frame &frame, int tile) {
   const int tx = tile % frame.tiles_x, ty = tile / frame.tiles_x;
-  ForwardTile s;
+  ForwardMicro micros[kMicros];
   uint32_t open = 0;
   for (int i = 0; i < kMicros; ++i) {
-    const F8 in = inside(frame, tx, ty, i);
-    in.store(s.t[i]);
-    open |= static_cast<uint32_t>(any(in > F8(0.0f))) << i;
+    ForwardMicro &m = micros[i];
+    const F8 in = inside(frame, tx, ty, i), zero(0.0f);
+    F8::load(kGrid.x[i >> 3]).store(m.x);
+    F8::load(kGrid.y[i & 7]).store(m.y);
+    in.store(m.t);
+    open |= static_cast<uint32_t>(any(in > zero)) << i;
     for (int c = 0; c < 3; ++c)
-      F8(0.0f).store(s.color[c][i]);
-    if (Depth)
-      F8(0.0f).store(s.depth[i]);
+      zero.store(m.color[c]);
+    zero.store(m.depth);
   }
   const float ox = static_cast<float>(tx * kTile), oy = static_cast<float>(ty * kTile);
   const uint32_t first = frame.tile_begin[tile], last = frame.tile_begin[tile + 1];
   const Record *records = frame.records.data();
   const Entry *entries = frame.entries.data();
+  uint32_t masks[kBatch];
   for (uint32_t j = first; j < last && open != 0; ++j) {
-    if (j + 6 < last)
-      __builtin_prefetch(records + entries[j + 6].id);
+    if ((j - first) % kBatch == 0)
+      batch_masks(records, entries + j, last - j, ox, oy, masks);
     const Record &r = records[entries[j].id];
     const float mx = r.mx - ox, my = r.my - oy;
-    for (uint32_t left = touched_micros(r, mx, my) & open; left != 0; left &= left - 1) {
-      const int i = __builtin_ctz(left);
-      const Alpha a = splat_alpha(r, mx, my, i);
-      const F8 t = F8::load(s.t[i]);
+    for (uint32_t left = masks[(j - first) % kBatch] & open; left != 0; left &= left - 1) {
+      const unsigned i = __builtin_ctz(left);
+      ForwardMicro &m = micros[i];
+      const Alpha a = splat_alpha(r, mx, my, m.x, m.y);
+      const F8 t = F8::load(m.t);
       const F8 w = a.alpha * t;
       for (int c = 0; c < 3; ++c)
-        (F8::load(s.color[c][i]) + w * F8(r.color[c])).store(s.color[c][i]);
+        (F8::load(m.color[c]) + w * F8(r.color[c])).store(m.color[c]);
       if (Depth)
-        (F8::load(s.depth[i]) + w * F8(r.depth)).store(s.depth[i]);
+        (F8::load(m.depth) + w * F8(r.depth)).store(m.depth);
       const F8 next = transmit(t, w);
-      next.store(s.t[i]);
+      next.store(m.t);
       if (!any(next > F8(0.0f)))
         open &= ~(1u << i);
     }
   }
   float *image = frame.image.data() + ty * kTile * frame.stride + tx * kTile;
   for (int i = 0; i < kMicros; ++i) {
-    const F8 t = F8::load(s.t[i]);
+    const ForwardMicro &m = micros[i];
+    const F8 t = F8::load(m.t);
     for (int c = 0; c < 3; ++c)
       store_micro(image + c * frame.plane, frame.stride, i,
-                  F8::load(s.color[c][i]) + t * F8(frame.options.background[c]));
+                  F8::load(m.color[c]) + t * F8(frame.options.background[c]));
     store_micro(image + kPlaneT * frame.plane, frame.stride, i, t);
     if (Depth)
-      store_micro(image + kPlaneDepth * frame.plane, frame.stride, i, F8::load(s.depth[i]));
+      store_micro(image + kPlaneDepth * frame.plane, frame.stride, i, F8::load(m.depth));
   }
 }
 
-struct BackwardTile {
-  alignas(32) float t[kMicros][kLanes];
-  alignas(32) float rest[kMicros][kLanes]; // F - A: the colour still to come, times g
-  alignas(32) float g[3][kMicros][kLanes];
-  alignas(32) float g_depth[kMicros][kLanes];
-  alignas(32) float error[kMicros][kLanes];
+struct alignas(64) BackwardMicro {
+  float x[kLanes], y[kLanes];
+  float t[kLanes];
+  float rest[kLanes]; // F - A: the colour still to come, times g
+  float g[3][kLanes];
+  float error[kLanes];
+  float g_depth[kLanes];
 };
 
 template <bool Depth> void backward_tile(Frame &frame, int tile) {
   const int tx = tile % frame.tiles_x, ty = tile / frame.tiles_x;
   const int64_t corner = ty * kTile * frame.stride + tx * kTile;
   const float *image = frame.image.data() + corner, *grad = frame.image_grad.data() + corner;
-  BackwardTile s;
+  BackwardMicro micros[kMicros];
   uint32_t open = 0;
   for (int i = 0; i < kMicros; ++i) {
+    BackwardMicro &m = micros[i];
     const F8 in = inside(frame, tx, ty, i);
-    in.store(s.t[i]);
+    F8::load(kGrid.x[i >> 3]).store(m.x);
+    F8::load(kGrid.y[i & 7]).store(m.y);
+    in.store(m.t);
     open |= static_cast<uint32_t>(any(in > F8(0.0f))) << i;
     F8 rest(0.0f);
     for (int c = 0; c < 3; ++c) {
       const F8 g = in * load_micro(grad + c * frame.plane, frame.stride, i);
-      g.store(s.g[c][i]);
+      g.store(m.g[c]);
       rest += g * load_micro(image + c * frame.plane, frame.stride, i);
     }
     if (frame.has_alpha_grad)
@@ -189,11 +214,11 @@ template <bool Depth> void backward_tile(Frame &frame, int tile) {
                         load_micro(image + kPlaneT * frame.plane, frame.stride, i);
     if (Depth) {
       const F8 g = in * load_micro(grad + kPlaneGradDepth * frame.plane, frame.stride, i);
-      g.store(s.g_depth[i]);
+      g.store(m.g_depth);
       rest += g * load_micro(image + kPlaneDepth * frame.plane, frame.stride, i);
     }
-    rest.store(s.rest[i]);
-    load_micro(grad + kPlaneError * frame.plane, frame.stride, i).store(s.error[i]);
+    rest.store(m.rest);
+    load_micro(grad + kPlaneError * frame.plane, frame.stride, i).store(m.error);
   }
 
   const float ox = static_cast<float>(tx * kTile), oy = static_cast<float>(ty * kTile);
@@ -201,13 +226,14 @@ template <bool Depth> void backward_tile(Frame &frame, int tile) {
   const Record *records = frame.records.data();
   const Entry *entries = frame.entries.data();
   float *sums = frame.sums.data();
+  uint32_t masks[kBatch];
   for (uint32_t j = first; j < last; ++j) {
     float *out = sums + static_cast<int64_t>(entries[j].slot) * kSums;
-    if (j + 6 < last)
-      __builtin_prefetch(records + entries[j + 6].id);
+    if ((j - first) % kBatch == 0 && open != 0)
+      batch_masks(records, entries + j, last - j, ox, oy, masks);
     const Record &r = records[entries[j].id];
     const float mx = r.mx - ox, my = r.my - oy;
-    uint32_t left = open == 0 ? 0 : touched_micros(r, mx, my) & open;
+    uint32_t left = open == 0 ? 0 : masks[(j - first) % kBatch] & open;
     if (left == 0) {
       std::memset(out, 0, kSums * sizeof(float));
       continue;
@@ -215,22 +241,23 @@ template <bool Depth> void backward_tile(Frame &frame, int tile) {
     const F8 zero(0.0f);
     F8 acc[kSums] = {zero, zero, zero, zero, zero, zero, zero, zero, zero, zero, zero, zero};
     for (; left != 0; left &= left - 1) {
-      const int i = __builtin_ctz(left);
-      const Alpha a = splat_alpha(r, mx, my, i);
-      const F8 t = F8::load(s.t[i]);
+      const unsigned i = __builtin_ctz(left);
+      BackwardMicro &m = micros[i];
+      const Alpha a = splat_alpha(r, mx, my, m.x, m.y);
+      const F8 t = F8::load(m.t);
       const F8 w = a.alpha * t;
-      const F8 g0 = F8::load(s.g[0][i]), g1 = F8::load(s.g[1][i]), g2 = F8::load(s.g[2][i]);
+      const F8 g0 = F8::load(m.g[0]), g1 = F8::load(m.g[1]), g2 = F8::load(m.g[2]);
       F8 si = F8(r.color[0]) * g0 + F8(r.color[1]) * g1 + F8(r.color[2]) * g2;
       F8 gz;
       if (Depth) {
-        gz = F8::load(s.g_depth[i]);
+        gz = F8::load(m.g_depth);
         si += F8(r.depth) * gz;
       }
-      const F8 rest = F8::load(s.rest[i]) - w * si;
-      rest.store(s.rest[i]);
+      const F8 rest = F8::load(m.rest) - w * si;
+      rest.store(m.rest);
       // dL/d(alpha) alpha; the clamp at kAlphaMax passes no gradient, closed pixels have T = 0.
       const F8 raw = w * si - rest * a.alpha / (F8(1.0f) - a.alpha);
-      const F8 v = select(a.clamped, zero, mask(t > zero, raw));
+      const F8 v = mask((t > zero) & (a.raw <= F8(static_cast<float>(kAlphaMax))), raw);
       const F8 vx = v * a.dx, vy = v * a.dy;
       acc[kS] += v;
       acc[kSx] += vx;
@@ -243,18 +270,15 @@ template <bool Depth> void backward_tile(Frame &frame, int tile) {
       acc[kSb] += w * g2;
       if (Depth)
         acc[kSz] += w * gz;
-      acc[kSerror] += w * F8::load(s.error[i]);
-      acc[kSweight] += w;
+      acc[kSerror] += w * F8::load(m.error);
       const F8 next = transmit(t, w);
-      next.store(s.t[i]);
+      next.store(m.t);
       if (!any(next > zero))
         open &= ~(1u << i);
     }
     sum8(acc).storeu(out);
-    const F8 tail[8] = {acc[8], acc[9], acc[10], acc[11], zero, zero, zero, zero};
-    const F8 tail_sums = sum8(tail);
-    *reinterpret_cast<vf4u *>(out + 8) =
-        __builtin_shufflevector(tail_sums.v, tail_sums.v, 0, 1, 2, 3);
+    const vf4 tail = sum4(acc + 8);
+    *reinterpret_cast<vf4u *>(out + 8) = tail;
   }
 }
 

@@ -55,20 +55,20 @@ RECON_FN M8 operator|(M8 a, M8 b) { return {a.v | b.v}; }
 RECON_FN F8 select(M8 m, F8 a, F8 b) { return m.v ? a.v : b.v; }
 // `a` where the mask is set, 0 elsewhere, whatever `a` holds there (infinities, NaN).
 RECON_FN F8 mask(M8 m, F8 a) { return (vf8)((vi8)a.v & m.v); }
+// The compiler does not turn the comparison into the one instruction it equals (NaN rules).
+#if defined(__AVX__)
+template <> RECON_FN F8 max_<F8>(F8 a, F8 b) { return __builtin_ia32_maxps256(a.v, b.v); }
+template <> RECON_FN F8 min_<F8>(F8 a, F8 b) { return __builtin_ia32_minps256(a.v, b.v); }
+#else
 template <> RECON_FN F8 max_<F8>(F8 a, F8 b) { return a.v > b.v ? a.v : b.v; }
 template <> RECON_FN F8 min_<F8>(F8 a, F8 b) { return a.v < b.v ? a.v : b.v; }
+#endif
 
 RECON_FN F8 sqrt_(F8 a) {
   vf8 r;
   for (int i = 0; i < kLanes; ++i)
     r[i] = __builtin_sqrtf(a.v[i]);
   return r;
-}
-
-RECON_FN bool any(M8 m) {
-  typedef int64_t vl4 __attribute__((vector_size(32)));
-  const vl4 w = (vl4)m.v;
-  return (w[0] | w[1] | w[2] | w[3]) != 0;
 }
 
 // One bit a lane.
@@ -82,6 +82,8 @@ RECON_FN uint32_t bits(M8 m) {
   return out;
 #endif
 }
+
+RECON_FN bool any(M8 m) { return bits(m) != 0; }
 
 RECON_FN float sum(F8 a) {
   const vf4 lo = __builtin_shufflevector(a.v, a.v, 0, 1, 2, 3);
@@ -104,6 +106,19 @@ RECON_FN F8 sum8(const F8 a[8]) {
            __builtin_shufflevector(p[2 * i], p[2 * i + 1], 1, 3, 9, 11, 5, 7, 13, 15);
   return __builtin_shufflevector(q[0], q[1], 0, 1, 2, 3, 8, 9, 10, 11) +
          __builtin_shufflevector(q[0], q[1], 4, 5, 6, 7, 12, 13, 14, 15);
+}
+
+// The sums of four vectors.
+RECON_FN vf4 sum4(const F8 a[4]) {
+  vf4 h[4];
+  for (int i = 0; i < 4; ++i)
+    h[i] = __builtin_shufflevector(a[i].v, a[i].v, 0, 1, 2, 3) +
+           __builtin_shufflevector(a[i].v, a[i].v, 4, 5, 6, 7);
+  const vf4 p = __builtin_shufflevector(h[0], h[1], 0, 2, 4, 6) +
+                __builtin_shufflevector(h[0], h[1], 1, 3, 5, 7);
+  const vf4 q = __builtin_shufflevector(h[2], h[3], 0, 2, 4, 6) +
+                __builtin_shufflevector(h[2], h[3], 1, 3, 5, 7);
+  return __builtin_shufflevector(p, q, 0, 2, 4, 6) + __builtin_shufflevector(p, q, 1, 3, 5, 7);
 }
 
 // Truncation towards zero.

@@ -12,7 +12,7 @@ struct HalfGradients {
   Gaussian<F8> shape;
   F8 color[3];   // d(loss)/d(colour before the clamp at 0)
   F8 basis[16];  // SH basis at the splat's direction
-  F8 error, weight, gradient; // statistics
+  F8 error, gradient; // statistics
   M8 finite;
 };
 
@@ -78,7 +78,6 @@ RECON_FN void half_gradients(const Frame &frame, const PinholeT<float> &cam,
       out.shape.mean[i] += g_mean[i];
   }
   out.error = s[kSerror];
-  out.weight = s[kSweight];
   const F8 gx = df.mean[0] * F8(0.5f * cam.width), gy = df.mean[1] * F8(0.5f * cam.height);
   out.gradient = sqrt_(gx * gx + gy * gy);
 
@@ -204,9 +203,9 @@ int64_t splat_adam(const Frame &frame, float *params, float *m, float *v,
           for (int c = 0; c < 3; ++c)
             row(recon_cpu::kRowSh + 3 * k + c, g.basis[k] * g.color[c]);
 
-        const F8 add[4] = {g.error, g.weight, g.gradient, one};
-        float *const to[4] = {stats.error, stats.weight, stats.gradient, stats.visible};
-        for (int i = 0; i < 4; ++i)
+        const F8 add[3] = {g.error, g.gradient, one};
+        float *const to[3] = {stats.error, stats.gradient, stats.visible};
+        for (int i = 0; i < 3; ++i)
           if (to[i] != nullptr) {
             alignas(32) float value[kLanes];
             mask(g.finite, add[i]).store(value);

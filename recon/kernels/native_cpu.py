@@ -145,13 +145,12 @@ class SplatStats:
     """Sums for each splat over training steps; (N,) float32. See `SplatStats` in engine.h."""
 
     error: torch.Tensor
-    weight: torch.Tensor
     gradient: torch.Tensor
     visible: torch.Tensor
 
     @classmethod
     def zeros(cls, n: int) -> SplatStats:
-        return cls(*(torch.zeros(n) for _ in range(4)))
+        return cls(*(torch.zeros(n) for _ in range(3)))
 
 
 @dataclass
@@ -270,9 +269,9 @@ class Engine:
         """Update blocks and Adam's moments in place for the visible splats."""
         shape = self._blocks()
         parts = (
-            (stats.error, stats.weight, stats.gradient, stats.visible)
+            (stats.error, stats.gradient, stats.visible)
             if stats is not None
-            else (None,) * 4
+            else (None,) * 3
         )
         self._engine.adam(
             _address(blocks, shape, torch.float32),
