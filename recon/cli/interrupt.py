@@ -52,8 +52,8 @@ class Interrupts:
         self.received = number
         self._stop.request()
         self._say(
-            "stopping: the model so far is saved and evaluated (Ctrl-C again to end at once; "
-            "the same command then goes on from the last checkpoint)"
+            "stopping; a model that is being trained is saved and evaluated "
+            "(Ctrl-C again ends at once)"
         )
 
 

@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import Protocol
 
 from rich.console import Console
+from rich.constrain import Constrain
 from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
@@ -120,11 +121,11 @@ class LiveReporter:
 
     def __init__(self, console: Console) -> None:
         self._console = console
+        self._rows: dict[StageName, _Row] = {}
+        self._psnr: float | None = None
         self._live = Live(
             console=console, refresh_per_second=5, get_renderable=self._table, transient=False
         )
-        self._rows: dict[StageName, _Row] = {}
-        self._psnr: float | None = None
 
     def __enter__(self) -> LiveReporter:
         self._live.start()
@@ -164,12 +165,12 @@ class LiveReporter:
             case _:
                 pass
 
-    def _table(self) -> Table:
+    def _table(self) -> Constrain:
         table = Table.grid(padding=(0, 2))
         table.add_column(no_wrap=True)
         table.add_column(no_wrap=True, justify="right", min_width=8)
         table.add_column(no_wrap=True, width=12)
-        table.add_column(no_wrap=True, overflow="ellipsis", ratio=1)
+        table.add_column()  # the only one that gives way on a narrow terminal
         for stage in STAGES:
             row = self._rows.get(stage)
             if row is None:
@@ -182,5 +183,7 @@ class LiveReporter:
                     completed=row.fraction or 0.0,
                     width=12,
                 )
-            table.add_row(STAGE_TITLES[stage], elapsed, bar, Text(row.text))
-        return table
+            text = Text(row.text, no_wrap=True, overflow="ellipsis")
+            table.add_row(STAGE_TITLES[stage], elapsed, bar, text)
+        # Room for the ^C that terminals echo: if it wrapped, the next redraw would be off by one.
+        return Constrain(table, max(20, self._console.width - 4))

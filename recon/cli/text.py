@@ -35,16 +35,15 @@ def short_count(count: int) -> str:
 
 
 def training_line(event: StepEvent, psnr: float | None) -> str:
-    """Step, rate, size, loss, the latest held-out PSNR and the time left."""
-    parts = [
-        f"{event.step}/{event.total_steps}",
-        f"{event.steps_per_second:.1f} step/s",
-        f"{short_count(event.size)} splats",
-        f"loss {event.loss:.4f}",
-    ]
+    """What matters most first: a narrow terminal cuts off the end."""
+    parts = [f"{event.step}/{event.total_steps}", f"{duration(event.eta_seconds)} left"]
     if psnr is not None:
         parts.append(f"{psnr:.2f} dB")
-    parts.append(f"{duration(event.eta_seconds)} left")
+    parts += [
+        f"{short_count(event.size)} splats",
+        f"{event.steps_per_second:.1f} step/s",
+        f"loss {event.loss:.4f}",
+    ]
     return "  ".join(parts)
 
 

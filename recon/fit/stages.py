@@ -32,7 +32,8 @@ def pose(session: Session, capture: Capture) -> PosedScene:
 
     def progress(event: SfmProgress) -> None:
         fraction = event.done / event.total if event.total else None
-        session.tell(StageProgress("sfm", fraction, f"{event.stage}: {event.text}"))
+        count = f" {event.done}/{event.total}" if event.total > 1 else ""
+        session.tell(StageProgress("sfm", fraction, f"{event.text}{count}"))
 
     with session.stage("sfm", fingerprint) as clock:
         session.check_stop("sfm")
