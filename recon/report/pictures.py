@@ -1,0 +1,154 @@
+"""Held-out pictures as data URIs that together stay within a bound on the size of the page."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError, features
+
+from recon.evaluate import TRUTH_FOLDER
+from recon.metrics import error_map
+from recon.report.data import MethodFigures, RunData, ViewFigures
+
+# Bytes of all pictures together, in base64: mail and chat programs take pages of 10 MB.
+PICTURES_BUDGET = 6_500_000
+# More views than this are listed with their figures, without pictures.
+MAX_PICTURED = 36
+
+_BASE64 = 4 / 3
+# Tried in turn until a picture fits its share: long side in pixels, quality.
+_LADDER = (
+    (1600, 92),
+    (1600, 84),
+    (1200, 84),
+    (960, 82),
+    (720, 80),
+    (560, 76),
+    (400, 70),
+    (240, 60),
+)
+_ERROR_SHARE = 0.5  # of a photo's: an error map is smooth where the render is good
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A data URI with the size in pixels that it decodes to."""
+
+    uri: str
+    width: int
+    height: int
+
+
+@dataclass(frozen=True)
+class Rendered:
+    """One method's picture of a view, and where it is wrong; None where it could not be read."""
+
+    method: str
+    figures: ViewFigures
+    render: Picture | None
+    error: Picture | None
+
+
+@dataclass(frozen=True)
+class PicturedView:
+    """A held-out view: the photo and what each method made of it. `rank` 0 is the worst."""
+
+    rank: int
+    name: str
+    truth: Picture | None
+    rendered: tuple[Rendered, ...]
+
+
+def worst_first(methods: Sequence[MethodFigures]) -> list[tuple[str, dict[str, ViewFigures]]]:
+    """Names of all views with each method's figures, sorted by mean PSNR; unmeasured last."""
+    names = sorted({view.name for m in methods for view in m.views})
+    by_method = {m.method: {view.name: view for view in m.views} for m in methods}
+    rows = [(n, {m: views[n] for m, views in by_method.items() if n in views}) for n in names]
+
+    def quality(row: tuple[str, dict[str, ViewFigures]]) -> float:
+        values = [f.psnr for f in row[1].values() if f.psnr is not None]
+        return sum(values) / len(values) if values else float("inf")
+
+    return sorted(rows, key=quality)
+
+
+def picture_views(
+    run: RunData, budget: int = PICTURES_BUDGET, limit: int = MAX_PICTURED
+) -> list[PicturedView]:
+    """The worst `limit` views with their pictures, worst first."""
+    ranked = worst_first(run.methods)[:limit]
+    if not ranked:
+        return []
+    # The first rank's share is counted twice: the top of the page may repeat one view.
+    shares = (len(ranked) + 1) * (1 + len(run.methods) * (1 + _ERROR_SHARE))
+    share = int(budget / shares / _BASE64)
+    renders = run.folder / "renders"
+    return [
+        _picture_view(renders, rank, name, figures, share)
+        for rank, (name, figures) in enumerate(ranked)
+    ]
+
+
+def _picture_view(
+    renders: Path, rank: int, name: str, figures: Mapping[str, ViewFigures], share: int
+) -> PicturedView:
+    file = next(iter(figures.values())).file
+    truth = _open_rgb(renders / TRUTH_FOLDER / file)
+    images = {method: _open_rgb(renders / method / f.file) for method, f in figures.items()}
+    sharp = [image for image in (truth, *images.values()) if image is not None]
+    # One step of the ladder for all of a view, so that truth and render compare like with like.
+    step = next((s for s in _LADDER if all(_fits(i, s, share) for i in sharp)), _LADDER[-1])
+    rendered = []
+    for method, image in images.items():
+        error = None
+        if image is not None and truth is not None and image.size == truth.size:
+            colors = Image.fromarray(error_map(np.asarray(image), np.asarray(truth)))
+            below = _LADDER[_LADDER.index(step) :]
+            fitting = (s for s in below if _fits(colors, s, int(share * _ERROR_SHARE)))
+            error = _picture(colors, next(fitting, _LADDER[-1]))
+        render = None if image is None else _picture(image, step)
+        rendered.append(Rendered(method, figures[method], render, error))
+    return PicturedView(
+        rank, name, None if truth is None else _picture(truth, step), tuple(rendered)
+    )
+
+
+def _open_rgb(path: Path) -> Image.Image | None:
+    try:
+        with Image.open(path) as image:
+            return image.convert("RGB")
+    except (UnidentifiedImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+        return None
+
+
+def _picture(image: Image.Image, step: tuple[int, int]) -> Picture:
+    data, size = _encode(image, step)
+    return Picture(data_uri(data, _encoding()), *size)
+
+
+def _fits(image: Image.Image, step: tuple[int, int], share: int) -> bool:
+    return len(_encode(image, step)[0]) <= share
+
+
+def _encode(image: Image.Image, step: tuple[int, int]) -> tuple[bytes, tuple[int, int]]:
+    long_side, quality = step
+    scale = min(1.0, long_side / max(image.size))
+    if scale < 1:
+        size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
+        image = image.resize(size, Image.Resampling.BOX)
+    buffer = io.BytesIO()
+    image.save(buffer, format=_encoding(), quality=quality)
+    return buffer.getvalue(), image.size
+
+
+def _encoding() -> str:
+    return "WEBP" if features.check("webp") else "JPEG"
+
+
+def data_uri(data: bytes, encoding: str) -> str:
+    return f"data:image/{encoding.lower()};base64,{base64.b64encode(data).decode('ascii')}"
