@@ -13,7 +13,8 @@ import pytest
 from recon.geometry import Camera
 from recon.model import RenderOutput
 from recon.viewer.cost import LADDER, Allowance, CostModel
-from recon.viewer.scheduler import Frame, Layer, Pace, RenderScheduler, Request, scaled
+from recon.viewer.request import Frame, Layer, Pace, Request, scaled
+from recon.viewer.scheduler import RenderScheduler
 
 CAMERA = Camera(320, 240, 300.0, 300.0, 160.0, 120.0, np.eye(4))
 PACE = Pace(moving=0.02, rest=0.05, settle=0.08, band=0.05)
@@ -57,7 +58,7 @@ class Screen:
         self, render: Callable[[Camera], RenderOutput], *, moving: bool = False, bands: bool = False
     ) -> Request:
         layer = Layer("model", CAMERA, render, bands)
-        return Request((layer,), self.deliver, self.fail, interactive=moving)
+        return Request((layer,), self.deliver, self.fail, "moving" if moving else "still")
 
 
 @pytest.fixture
@@ -212,7 +213,7 @@ def test_an_error_while_sending_does_not_end_the_scheduler(scheduler: RenderSche
         raise ConnectionError("the browser left")
 
     layer = Layer("model", CAMERA, Slow())
-    scheduler.submit(1, Request((layer,), gone, screen.fail, interactive=False))
+    scheduler.submit(1, Request((layer,), gone, screen.fail))
     assert screen.final.wait(5)
     again = Screen()
     scheduler.submit(2, again.request(Slow()))
@@ -224,6 +225,28 @@ def test_a_request_without_layers_is_delivered(scheduler: RenderScheduler) -> No
     scheduler.submit(1, Request((), screen.deliver, screen.fail))
     assert screen.final.wait(5)
     assert screen.frames[0].outputs == ()
+
+
+def test_a_still_is_rendered_in_full_and_waited_for(scheduler: RenderScheduler) -> None:
+    render = Slow(per_pixel=0.1 / (320 * 240))
+    output = scheduler.render("film", Layer("model", CAMERA, render), wanted=lambda: True)
+    assert output is not None
+    assert output.color.shape == (240, 320, 3)
+    assert render.sizes == [(320, 240)]
+    assert scheduler.idle
+
+
+def test_a_still_can_be_given_up_and_can_fail(scheduler: RenderScheduler) -> None:
+    slow = Layer("model", CAMERA, Slow(fixed=0.5))
+    began = time.monotonic()
+    assert scheduler.render("film", slow, wanted=lambda: False) is None
+    assert time.monotonic() - began < 0.4
+
+    def broken(camera: Camera) -> RenderOutput:
+        raise ValueError("no such splat")
+
+    with pytest.raises(ValueError, match="no such splat"):
+        scheduler.render("film", Layer("broken", CAMERA, broken), wanted=lambda: True)
 
 
 def test_the_share_limits_rendering() -> None:

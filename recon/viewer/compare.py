@@ -11,7 +11,7 @@ from recon.scene import PosedScene, View
 from recon.viewer.compose import Arrangement, Pane, compose, place_panes
 from recon.viewer.images import Rgb8, resize_rgb, to_rgb8
 from recon.viewer.quality import measure
-from recon.viewer.scheduler import Frame
+from recon.viewer.request import Frame
 from recon.viewer.workspace import Content, NamedModel, Photos, ViewScore
 
 MAX_METHODS = 3

@@ -12,6 +12,7 @@ from recon.viewer.session import Session
 from recon.viewer.tab_capture import CaptureTab
 from recon.viewer.tab_compare import CompareTab
 from recon.viewer.tab_explore import ExploreTab
+from recon.viewer.tab_make import MakeTab
 from recon.viewer.tab_training import TrainingControl, TrainingTab
 from recon.viewer.workspace import Content
 
@@ -34,6 +35,7 @@ class Panels:
         self._compare: CompareTab | None = None
         self._capture: CaptureTab | None = None
         self._training: TrainingTab | None = None
+        self._make: MakeTab | None = None
 
     def build(self) -> None:
         """Make the tabs, or say what is waited for."""
@@ -64,6 +66,9 @@ class Panels:
                 self._compare = CompareTab(session)
             with tabs.add_tab("Capture", viser.Icon.CAMERA):
                 self._capture = CaptureTab(session)
+            if not self._readonly:
+                with tabs.add_tab("Make", viser.Icon.MOVIE):
+                    self._make = MakeTab(session)
             session.on_change = self.update
             session.on_status = self._explore.update_status
         self._compare.fill_gallery()
@@ -96,3 +101,5 @@ class Panels:
                 self._capture.update()
             if self._training is not None:
                 self._training.update()
+            if self._make is not None:
+                self._make.update()

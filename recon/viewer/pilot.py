@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Iterable
 
 import numpy as np
 import viser
@@ -55,20 +56,33 @@ class Pilot:
 
     def fly_to(self, end: Viewpoint) -> bool:
         """Move there smoothly; blocks. False when another flight took over or the page left."""
+        steps = max(2, round(FLIGHT_SECONDS * FLIGHT_RATE))
+        return self.play(fly(self.viewpoint, end, steps))
+
+    def play(self, viewpoints: Iterable[Viewpoint]) -> bool:
+        """Show viewpoints at the flight rate; blocks. False as for `fly_to`."""
         with self._lock:
             self._flight += 1
             flight = self._flight
             self._home = None
-        steps = max(2, round(FLIGHT_SECONDS * FLIGHT_RATE))
-        for viewpoint in fly(self.viewpoint, end, steps):
+        last = self.viewpoint
+        due = time.monotonic()
+        for viewpoint in viewpoints:
             if self._flight != flight or self._closed:
                 return False
             self.place(viewpoint)
-            time.sleep(1.0 / FLIGHT_RATE)
+            last = viewpoint
+            due += 1.0 / FLIGHT_RATE
+            time.sleep(max(0.0, due - time.monotonic()))
         with self._lock:
-            self._home = end
+            self._home = last
             self._landed = time.monotonic()
         return True
+
+    def halt(self) -> None:
+        """End the flight under way."""
+        with self._lock:
+            self._flight += 1
 
     def place(self, viewpoint: Viewpoint) -> None:
         """Put the camera there at once."""

@@ -127,6 +127,7 @@ def load_run(run_dir: Path) -> Content:
         scores=read_scores(entries),
         curve=read_curve(read_events(run.events)),
         eval_long_side=_eval_long_side(entries),
+        export=next((e for m in models if (e := run.exported(m.key)).is_file()), None),
     )
 
 
@@ -153,7 +154,7 @@ def read_scores(entries: dict[str, Any]) -> tuple[MethodScore, ...]:
                     method=method,
                     psnr=float(entry["psnr"]),
                     ssim=float(entry["ssim"]),
-                    train_seconds=float(entry["train_seconds"]),
+                    train_seconds=_number(entry.get("train_seconds")),
                     size=int(entry.get("splats", entry.get("parameters", 0))) or None,
                     views={
                         str(name): ViewScore(float(view["psnr"]), float(view["ssim"]))
@@ -164,6 +165,10 @@ def read_scores(entries: dict[str, Any]) -> tuple[MethodScore, ...]:
         except (KeyError, TypeError, ValueError, AttributeError):
             continue
     return tuple(rows)
+
+
+def _number(value: object) -> float | None:
+    return float(value) if isinstance(value, (int, float)) else None
 
 
 def _eval_long_side(entries: dict[str, Any]) -> int | None:

@@ -18,87 +18,10 @@ import time
 from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass
 
-from recon.geometry import Camera
 from recon.model import RenderOutput
 from recon.viewer.cost import Allowance, CostModel
 from recon.viewer.images import crop_rows, paste_rows
-
-ClientId = Hashable
-
-
-@dataclass(frozen=True)
-class Layer:
-    """One thing to render for a frame.
-
-    Attributes:
-        key: names the model and mode; measurements of cost are kept by it.
-        camera: at full resolution.
-        render: makes the picture; called on the scheduler's thread at several sizes.
-        bands: rows can be rendered on their own with an equal result (true of ray marching; a
-            splat's projection depends on the image's bounds).
-    """
-
-    key: Hashable
-    camera: Camera
-    render: Callable[[Camera], RenderOutput]
-    bands: bool = False
-
-    @property
-    def pixels(self) -> int:
-        return self.camera.width * self.camera.height
-
-
-@dataclass(frozen=True)
-class Frame:
-    """A finished picture of a request.
-
-    Attributes:
-        outputs: one for each layer, at `scale` of its camera's size.
-        final: nothing better will follow.
-        seconds: rendering time of this step, all layers, delivery excluded.
-        pixels: rendered in this step.
-    """
-
-    outputs: tuple[RenderOutput, ...]
-    scale: float
-    final: bool
-    seconds: float
-    pixels: int
-
-
-@dataclass(frozen=True)
-class Request:
-    """What one client wants to see.
-
-    Attributes:
-        layers: what to render; may be empty (a frame without outputs is delivered).
-        deliver: takes each frame, on the scheduler's thread; its time counts as render time.
-        on_error: takes what went wrong; the request is dropped.
-        interactive: the camera is probably moving: a quick frame first, refinement only after
-            it has rested. Otherwise refinement begins at once.
-    """
-
-    layers: tuple[Layer, ...]
-    deliver: Callable[[Frame], None]
-    on_error: Callable[[Exception], None]
-    interactive: bool = True
-
-
-@dataclass(frozen=True)
-class Pace:
-    """How the scheduler paces itself; seconds.
-
-    Attributes:
-        moving: frame time aimed at while the camera moves.
-        rest: a full frame predicted to take no longer is rendered without an intermediate one.
-        settle: how long without a newer request counts as rest.
-        band: time aimed at for one band of a picture refined in bands.
-    """
-
-    moving: float = 0.05
-    rest: float = 0.2
-    settle: float = 0.12
-    band: float = 0.2
+from recon.viewer.request import ClientId, Frame, Layer, Pace, Request, scaled
 
 
 @dataclass(frozen=True)
@@ -168,6 +91,45 @@ class RenderScheduler:
             client.next_step = next(client.steps)
             self._wake.notify()
 
+    def render(
+        self, client_id: ClientId, layer: Layer, wanted: Callable[[], bool]
+    ) -> RenderOutput | None:
+        """Render one full frame in turn with all clients, and wait for it.
+
+        For films and stills that are saved. Not to be called on the scheduler's own thread.
+
+        Args:
+            wanted: asked now and then; False gives up.
+
+        Returns:
+            The frame; None when it was given up.
+
+        Raises:
+            Exception: whatever the model raised.
+        """
+        done = threading.Event()
+        outputs: list[RenderOutput] = []
+        errors: list[Exception] = []
+
+        def deliver(frame: Frame) -> None:
+            outputs.extend(frame.outputs)
+            done.set()
+
+        def fail(error: Exception) -> None:
+            errors.append(error)
+            done.set()
+
+        self.submit(client_id, Request((layer,), deliver, fail, haste="final"))
+        try:
+            while not done.wait(0.1):
+                if self._stopping or not wanted():
+                    return None
+        finally:
+            self.drop(client_id)
+        if errors:
+            raise errors[0]
+        return outputs[0]
+
     def drop(self, client_id: ClientId) -> None:
         """Forget a client and free its work."""
         with self._wake:
@@ -200,11 +162,13 @@ class RenderScheduler:
 
     def _plan(self, client: _Client, request: Request, now: float) -> Iterator[_Step]:
         """The steps of a request; each is computed when it is due, with the costs known then."""
-        rest = now + self.pace.settle if request.interactive else now
-        full = self._estimate(request, 1.0)
+        moving = request.haste == "moving"
+        rest = now + self.pace.settle if moving else now
         known = all(self._cost(layer.key).known for layer in request.layers)
-        quick_enough = self.pace.moving if request.interactive else self.pace.rest
-        if known and full <= quick_enough:
+        quick = known and self._estimate(request, 1.0) <= (
+            self.pace.moving if moving else self.pace.rest
+        )
+        if quick or request.haste == "final":
             client.moving_scale = 1.0
             yield _Step(1.0, now, final=True)
             return
@@ -346,13 +310,3 @@ class RenderScheduler:
         self.stats.pixels += pixels
         seconds = sum(took for _, _, took in costs)
         return Frame(tuple(outputs), step.scale, step.final, seconds, pixels), costs
-
-
-def scaled(camera: Camera, scale: float) -> Camera:
-    """The camera at a scale of its size, at least 8 pixels a side."""
-    if scale == 1.0:
-        return camera
-    return camera.resized(
-        max(min(8, camera.width), round(camera.width * scale)),
-        max(min(8, camera.height), round(camera.height * scale)),
-    )

@@ -16,7 +16,8 @@ from recon.errors import OptionError
 from recon.viewer.cameras import best_view, viewpoint_of
 from recon.viewer.cost import Allowance
 from recon.viewer.panels import Panels
-from recon.viewer.scheduler import Pace, RenderScheduler
+from recon.viewer.request import Pace
+from recon.viewer.scheduler import RenderScheduler
 from recon.viewer.session import Session
 from recon.viewer.tab_explore import configure_theme
 from recon.viewer.tab_training import TrainingControl

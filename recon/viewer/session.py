@@ -21,7 +21,8 @@ from recon.viewer.compare import Comparison, ComparisonPicture, PhotoTask
 from recon.viewer.compose import GAP, Arrangement, message
 from recon.viewer.images import Mode, Rgb8, develop
 from recon.viewer.pilot import Pilot
-from recon.viewer.scheduler import Frame, Layer, RenderScheduler, Request, scaled
+from recon.viewer.request import Frame, Layer, Request, scaled
+from recon.viewer.scheduler import RenderScheduler
 from recon.viewer.workspace import Content, NamedModel, Photos, Workspace
 
 JPEG_MOVING = 70
@@ -82,10 +83,15 @@ class Session:
         self.picture: ComparisonPicture | None = None
         self.on_change: Callable[[], None] = lambda: None
         self.on_status: Callable[[], None] = lambda: None
-        self._scheduler = scheduler
+        self.scheduler = scheduler
         self._lock = threading.RLock()
         self._sent_canvas = (0, 0)
         self._closed = False
+
+    @property
+    def closed(self) -> bool:
+        """Whether the browser left."""
+        return self._closed
 
     # What is looked at.
 
@@ -177,8 +183,8 @@ class Session:
         with self._lock:
             picture = self.picture
         if picture is not None and picture.final:
-            request = Request((), lambda _: self._send_picture(), self.fail, interactive=False)
-            self._scheduler.submit(self.client.client_id, request)
+            request = Request((), lambda _: self._send_picture(), self.fail)
+            self.scheduler.submit(self.client.client_id, request)
 
     def _send_picture(self) -> None:
         with self._lock:
@@ -210,13 +216,13 @@ class Session:
         if pinned and self.pilot.left_home():
             self.explore()
         elif not pinned:
-            self.refresh(interactive=True)
+            self.refresh(moving=True)
         elif self._sent_canvas != self.canvas:
             self._compose_again()
 
     # Frames.
 
-    def refresh(self, interactive: bool = False) -> None:
+    def refresh(self, moving: bool = False) -> None:
         """Ask for a picture of the present state; replaces what was asked for before."""
         if self._closed:
             return
@@ -229,18 +235,18 @@ class Session:
             with self._lock:
                 comparison = self.comparison
             if comparison is None:
-                request = self._explore_request(content, interactive)
+                request = self._explore_request(content, moving)
             elif comparison.view is None:
-                request = self._free_request(content, comparison, interactive)
+                request = self._free_request(content, comparison, moving)
             else:
                 request = self._photo_request(content, comparison)
         except Exception as error:  # A photo that cannot be read, say: the page must tell.
             self.fail(error)
             return
         if request is not None:
-            self._scheduler.submit(self.client.client_id, request)
+            self.scheduler.submit(self.client.client_id, request)
 
-    def _explore_request(self, content: Content, interactive: bool) -> Request | None:
+    def _explore_request(self, content: Content, moving: bool) -> Request | None:
         named = content.model(self.look.model)
         if named is None:
             return None
@@ -252,7 +258,7 @@ class Session:
             self.send(picture, JPEG_REST if frame.final else JPEG_MOVING)
             self._note_frame(frame, picture.shape[1], picture.shape[0], layer)
 
-        return Request((layer,), deliver, self.fail, interactive)
+        return Request((layer,), deliver, self.fail, "moving" if moving else "still")
 
     def _photo_request(self, content: Content, comparison: Comparison) -> Request | None:
         """Truth and renders at the photo's own camera, exactly as `recon eval` renders it."""
@@ -271,10 +277,10 @@ class Session:
                 self._deliver_picture(comparison.view, measured, frame, layers)
                 self.on_change()
 
-        return Request(layers, deliver, self.fail, interactive=False)
+        return Request(layers, deliver, self.fail)
 
     def _free_request(
-        self, content: Content, comparison: Comparison, interactive: bool
+        self, content: Content, comparison: Comparison, moving: bool
     ) -> Request | None:
         """The methods side by side from the free camera."""
         named = comparison.methods(content, self.look.model)
@@ -290,7 +296,7 @@ class Session:
             picture = ComparisonPicture.at_camera(camera, named, frame)
             self._deliver_picture(None, picture, frame, layers)
 
-        return Request(layers, deliver, self.fail, interactive)
+        return Request(layers, deliver, self.fail, "moving" if moving else "still")
 
     def _deliver_picture(
         self,
@@ -322,7 +328,7 @@ class Session:
     def _note_frame(self, frame: Frame, width: int, height: int, layer: Layer) -> None:
         self.status.width, self.status.height = width, height
         self.status.seconds = frame.seconds
-        self.status.pixels_per_second = self._scheduler.pixels_per_second(layer.key)
+        self.status.pixels_per_second = self.scheduler.pixels_per_second(layer.key)
         self.status.tick(time.monotonic())
         self.on_status()
 
@@ -345,7 +351,7 @@ class Session:
         """The browser left: free its work."""
         self._closed = True
         self.pilot.close()
-        self._scheduler.drop(self.client.client_id)
+        self.scheduler.drop(self.client.client_id)
 
 
 def _render(named: NamedModel, options: RenderOptions, camera: Camera) -> RenderOutput:

@@ -51,12 +51,13 @@ class CompareTab:
         held_out = self._split.value == "Held out"
         views = scene.test_views if held_out else scene.train_views
         named = self._session.model()
-        method = "" if named is None else named.model.method
+        if named is None:
+            return [(view, None) for view in views]
         scored: list[tuple[View, float | None]] = []
-        for view in views:
-            score = content.score(method, view.name)
+        for view in content.worst_first(views, named):
+            score = content.score(named.model.method, view.name)
             scored.append((view, None if score is None else score.psnr))
-        return sorted(scored, key=lambda s: (s[1] is None, s[1] or 0.0, s[0].name))
+        return scored
 
     def _fill(self) -> None:
         views = self._views(self._session.content)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
@@ -29,7 +29,7 @@ class NamedModel:
     Attributes:
         key: unique; "splat", "nerf", "splat@3000" for a checkpoint.
         label: as people read it.
-        bands: see `scheduler.Layer.bands`.
+        bands: see `request.Layer.bands`.
     """
 
     key: str
@@ -93,6 +93,7 @@ class Content:
     Attributes:
         phase: "loading", "ready" or "failed"; `note` says more in plain words.
         training: None unless a training is watched.
+        export: the model in a file that other programs read, if there is one.
         eval_long_side: longer side of the pictures that `recon eval` compares; None is native.
     """
 
@@ -105,6 +106,7 @@ class Content:
     curve: Curve = field(default_factory=Curve)
     training: TrainingState | None = None
     eval_long_side: int | None = None
+    export: Path | None = None
 
     def model(self, key: str) -> NamedModel | None:
         """The model of a key; the first one when the key is gone; None when there is none."""
@@ -125,6 +127,15 @@ class Content:
         """What `recon eval` measured."""
         rows = [s for s in self.scores if s.method == method]
         return rows[0].views.get(view) if rows else None
+
+    def worst_first(self, views: Iterable[View], named: NamedModel) -> list[View]:
+        """Photos by what `recon eval` measured for a model; the unmeasured last, by name."""
+
+        def rank(view: View) -> tuple[bool, float, str]:
+            score = self.score(named.model.method, view.name)
+            return (score is None, 0.0 if score is None else score.psnr, view.name)
+
+        return sorted(views, key=rank)
 
     def eval_camera(self, view: View) -> Camera:
         """The camera that `recon eval` renders for a photo."""

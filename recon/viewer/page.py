@@ -1,0 +1,112 @@
+"""The comparison as one HTML file that opens with no server: photos, renders, errors, figures."""
+
+from __future__ import annotations
+
+import base64
+import html
+import io
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import resources
+from typing import Any
+
+from PIL import Image
+
+from recon.errors import OptionError
+from recon.metrics import error_map
+from recon.model import RenderOutput
+from recon.scene import View
+from recon.viewer.compare import PhotoTask
+from recon.viewer.images import Rgb8, to_rgb8
+from recon.viewer.workspace import Content, NamedModel, Photos
+
+RenderPhoto = Callable[[NamedModel, PhotoTask], RenderOutput]
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class PageOptions:
+    """How the page is made.
+
+    Attributes:
+        long_side: most pixels of a picture's longer side; None for that of the evaluation.
+        quality: of the JPEG pictures, 1..95.
+    """
+
+    long_side: int | None = None
+    quality: int = 88
+    at_most: int = 40
+
+
+def comparison_page(
+    content: Content,
+    photos: Photos,
+    render: RenderPhoto,
+    options: PageOptions | None = None,
+    progress: Progress = lambda done, total: None,
+) -> str:
+    """The page of the held-out photos (all photos where none is held out), worst first.
+
+    Args:
+        render: makes a model's picture of `PhotoTask.camera`.
+
+    Raises:
+        OptionError: there is nothing to compare.
+        ReconError: a photo cannot be read.
+    """
+    options = options or PageOptions()
+    scene = content.scene
+    views = () if scene is None else scene.test_views or scene.views
+    if not views or not content.models:
+        raise OptionError("there is no photo or no model to compare")
+    views = content.worst_first(views, content.models[0])[: options.at_most]
+    entries: list[dict[str, Any]] = []
+    for done, view in enumerate(views):
+        progress(done, len(views))
+        photo = PhotoTask.load(content, view.name, photos)
+        if photo is not None:
+            entries.append(_entry(view, photo, content, render, options))
+    progress(len(views), len(views))
+    entries.sort(key=lambda e: (e["renders"][0]["psnr"] is None, e["renders"][0]["psnr"] or 0.0))
+    data = {"methods": [m.label for m in content.models], "views": entries}
+    template = resources.files("recon.viewer").joinpath("pages/comparison.html").read_text("utf-8")
+    # "</" would end the script element that holds the data, whatever the JSON says.
+    text = json.dumps(data).replace("</", "<\\/")
+    return template.replace("__TITLE__", html.escape(content.title)).replace("__DATA__", text)
+
+
+def _entry(
+    view: View, photo: PhotoTask, content: Content, render: RenderPhoto, options: PageOptions
+) -> dict[str, Any]:
+    renders: list[dict[str, Any]] = []
+    for model in content.models:
+        output = render(model, photo)
+        score = photo.measure(output)
+        image = to_rgb8(output.color)
+        renders.append(
+            {
+                "image": _address(image, options),
+                "error": _address(error_map(image, photo.truth), options),
+                "psnr": None if score is None else round(score.psnr, 4),
+                "ssim": None if score is None or score.ssim is None else round(score.ssim, 5),
+            }
+        )
+    return {
+        "name": view.name,
+        "held_out": view.split == "test",
+        "width": photo.camera.width,
+        "height": photo.camera.height,
+        "truth": _address(photo.truth, options),
+        "renders": renders,
+    }
+
+
+def _address(picture: Rgb8, options: PageOptions) -> str:
+    """The picture as a data: address."""
+    image = Image.fromarray(picture)
+    if options.long_side is not None:
+        image.thumbnail((options.long_side, options.long_side), Image.Resampling.BOX)
+    file = io.BytesIO()
+    image.save(file, "JPEG", quality=options.quality)
+    return "data:image/jpeg;base64," + base64.b64encode(file.getvalue()).decode("ascii")

@@ -1,0 +1,232 @@
+"""The "Make" tab: films along a camera path, stills, a page to share, the model's file."""
+
+from __future__ import annotations
+
+import io
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import viser
+from PIL import Image
+
+from recon.errors import OptionError, ReconError
+from recon.geometry import Camera
+from recon.model import RenderOutput
+from recon.viewer.cameras import Viewpoint
+from recon.viewer.compare import PhotoTask
+from recon.viewer.film import encode_film, even
+from recon.viewer.images import Rgb8, develop
+from recon.viewer.page import comparison_page
+from recon.viewer.path import CameraPath
+from recon.viewer.pilot import FLIGHT_RATE
+from recon.viewer.session import Session
+from recon.viewer.workspace import NamedModel
+
+FILM_SIZES: dict[str, int] = {"480p": 480, "720p": 720, "1080p": 1080}
+STILL_SIZES: dict[str, int] = {"As shown": 1, "2 x": 2, "4 x": 4}
+MAX_STILL_PIXELS = 40_000_000
+
+
+class MakeTab:
+    """Builds the tab in the present container."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._keyframes: list[Viewpoint] = []
+        self._line: viser.SplineCatmullRomHandle | None = None
+        self._cancelled = threading.Event()
+        self._busy = threading.Lock()
+        gui = session.client.gui
+        with gui.add_folder("Film"):
+            self._count = gui.add_markdown("")
+            self._edit = gui.add_button_group("Keyframes", options=("Add", "Undo", "Clear"))
+            self._seconds = gui.add_slider(
+                "Seconds", min=1.0, max=60.0, step=0.5, initial_value=6.0
+            )
+            self._closed = gui.add_checkbox("Loop", False, hint="End where it began")
+            self._preview = gui.add_button("Preview", icon=viser.Icon.PLAYER_PLAY)
+            self._film_size = gui.add_dropdown("Height", options=tuple(FILM_SIZES))
+            self._rate = gui.add_dropdown("Frames a second", options=("24", "30", "60"))
+            self._film = gui.add_button("Render film (mp4)", icon=viser.Icon.MOVIE)
+        with gui.add_folder("Picture"):
+            self._still_size = gui.add_dropdown("Size", options=tuple(STILL_SIZES))
+            self._still = gui.add_button("Save picture (PNG)", icon=viser.Icon.CAMERA)
+        with gui.add_folder("Share"):
+            self._page = gui.add_button(
+                "Save comparison (HTML)",
+                icon=viser.Icon.SHARE,
+                hint="All held-out photos beside their renders, in one file that needs no server",
+            )
+            self._export = gui.add_button("Save model (PLY)", icon=viser.Icon.DOWNLOAD)
+        self._progress = gui.add_progress_bar(0.0, visible=False)
+        self._cancel = gui.add_button("Cancel", color="red", visible=False)
+        self._wire()
+        self.update()
+
+    def _wire(self) -> None:
+        edits = {"Add": self._add, "Undo": self._undo, "Clear": self._clear}
+        self._edit.on_click(lambda _: edits[self._edit.value]())
+        self._preview.on_click(lambda _: self._guarded(self._play))
+        self._film.on_click(lambda _: self._work(self._make_film))
+        self._still.on_click(lambda _: self._work(self._make_still))
+        self._page.on_click(lambda _: self._work(self._make_page))
+        self._export.on_click(lambda _: self._work(self._make_export))
+        self._cancel.on_click(lambda _: self._cancelled.set())
+        self._closed.on_update(lambda _: self._draw())
+        gui = self._session.client.gui
+        gui.add_command("Add a keyframe", hotkey="K").on_trigger(lambda _: self._add())
+        gui.add_command("Save picture", hotkey="I").on_trigger(
+            lambda _: self._work(self._make_still)
+        )
+
+    def update(self) -> None:
+        """Follow the content: whether there is a file to save."""
+        self._export.visible = self._session.content.export is not None
+
+    # The path.
+
+    def _add(self) -> None:
+        self._keyframes.append(self._session.pilot.viewpoint)
+        self._draw()
+
+    def _undo(self) -> None:
+        if self._keyframes:
+            self._keyframes.pop()
+        self._draw()
+
+    def _clear(self) -> None:
+        self._keyframes.clear()
+        self._draw()
+
+    def _path(self) -> CameraPath:
+        return CameraPath(tuple(self._keyframes), self._seconds.value, self._closed.value)
+
+    def _draw(self) -> None:
+        """The path as a line in the scene."""
+        count = len(self._keyframes)
+        self._count.content = (
+            f"{count} keyframes." if count else "Move the camera, then add a keyframe (`K`)."
+        )
+        if self._line is not None:
+            self._line.remove()
+            self._line = None
+        if count >= 2:
+            path = self._path()
+            points = np.stack([path.at(x).position for x in np.linspace(0, 1, 16 * count)])
+            self._line = self._session.client.scene.add_spline_catmull_rom(
+                "/path",
+                points=points,
+                color=(255, 80, 160),
+                thickness=2.0,
+                thickness_units="screen",
+            )
+
+    def _play(self) -> None:
+        self._session.explore()
+        self._session.pilot.play(self._path().frames(FLIGHT_RATE))
+
+    # Making files; each runs on a thread of the pool, one at a time for a page.
+
+    def _work(self, make: Callable[[], tuple[str, bytes]]) -> None:
+        """Make a file, with progress and a way to cancel, and send it to the browser."""
+        if not self._busy.acquire(blocking=False):
+            self._tell("Busy", "Wait for what is being made, or cancel it.")
+            return
+        try:
+            self._cancelled.clear()
+            self._progress.value = 0.0
+            self._progress.visible = self._cancel.visible = True
+            self._guarded(lambda: self._send(*make()))
+        finally:
+            self._progress.visible = self._cancel.visible = False
+            self._busy.release()
+
+    def _guarded(self, act: Callable[[], object]) -> None:
+        try:
+            act()
+        except _Cancelled:
+            self._tell("Cancelled", "Nothing was saved.")
+        except ReconError as error:
+            self._tell("This did not work", str(error))
+        except Exception as error:  # The page must tell, whatever it was.
+            self._tell("This did not work", f"{type(error).__name__}: {error}")
+
+    def _send(self, name: str, file: bytes) -> None:
+        self._session.client.send_file_download(name, file, save_immediately=True)
+
+    def _tell(self, title: str, text: str) -> None:
+        self._session.client.add_notification(title, text, auto_close_seconds=8.0)
+
+    def _wanted(self) -> bool:
+        return not self._cancelled.is_set() and not self._session.closed
+
+    def _render(self, named: NamedModel, camera: Camera, own: bool = False) -> RenderOutput:
+        """One full frame, in turn with everybody's."""
+        mode = "Colour" if own else self._session.look.mode
+        layer = self._session.layer(named, camera, mode, own=own)
+        key = ("file", self._session.client.client_id)
+        output = self._session.scheduler.render(key, layer, self._wanted)
+        if output is None:
+            raise _Cancelled
+        return output
+
+    def _model(self) -> NamedModel:
+        named = self._session.model()
+        if named is None:
+            raise OptionError("there is no model to render yet")
+        return named
+
+    def _name(self, ending: str) -> str:
+        stem = "".join(c if c.isalnum() else "_" for c in self._session.content.title) or "recon"
+        return f"{stem}_{time.strftime('%H%M%S')}.{ending}"
+
+    def _make_film(self) -> tuple[str, bytes]:
+        path, rate = self._path(), int(self._rate.value)
+        width, height = self._session.canvas
+        tall = FILM_SIZES[self._film_size.value]
+        size = even((round(tall * width / height), tall))
+        total = path.frame_count(rate)
+
+        def pictures() -> Iterator[Rgb8]:
+            for index, viewpoint in enumerate(path.frames(rate)):
+                camera = viewpoint.camera(*size)
+                output = self._render(self._model(), camera)
+                yield develop(output, camera, self._session.look.mode)
+                self._progress.value = 100.0 * (index + 1) / total
+
+        return self._name("mp4"), encode_film(pictures(), size, rate)
+
+    def _make_still(self) -> tuple[str, bytes]:
+        session = self._session
+        shown = session.pilot.camera(session.look.longest)
+        factor = STILL_SIZES[self._still_size.value]
+        factor = min(factor, (MAX_STILL_PIXELS / (shown.width * shown.height)) ** 0.5)
+        camera = shown.resized(round(shown.width * factor), round(shown.height * factor))
+        picture = develop(self._render(self._model(), camera), camera, session.look.mode)
+        file = io.BytesIO()
+        Image.fromarray(picture).save(file, "PNG")
+        return self._name("png"), file.getvalue()
+
+    def _make_page(self) -> tuple[str, bytes]:
+        def render(named: NamedModel, photo: PhotoTask) -> RenderOutput:
+            return self._render(named, photo.camera, own=True)
+
+        def progress(done: int, total: int) -> None:
+            self._progress.value = 100.0 * done / total
+
+        session = self._session
+        page = comparison_page(session.content, session.photos, render, progress=progress)
+        return self._name("html"), page.encode("utf-8")
+
+    def _make_export(self) -> tuple[str, bytes]:
+        path: Path | None = self._session.content.export
+        if path is None:
+            raise OptionError("this model has no file yet")
+        return path.name, path.read_bytes()
+
+
+class _Cancelled(Exception):
+    """The person changed their mind."""
