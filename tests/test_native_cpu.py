@@ -38,9 +38,7 @@ def make_splats(n: int, seed: int, *, scale: float = -2.2, k: int = 16) -> Splat
 
 
 def cast(splats: SplatTensors, dtype: torch.dtype) -> SplatTensors:
-    return SplatTensors(
-        *(getattr(splats, f).detach().to(dtype).requires_grad_() for f in FIELDS)
-    )
+    return SplatTensors(*(getattr(splats, f).detach().to(dtype).requires_grad_() for f in FIELDS))
 
 
 def make_view(width: int = 75, height: int = 52) -> ops.PinholeView:

@@ -193,9 +193,7 @@ class Engine:
             _address(blocks, self._blocks(), torch.float32),
             n,
             _native_view(view),
-            _native.RenderOptions(
-                *options.background, options.sh_degree, options.antialias, depth
-            ),
+            _native.RenderOptions(*options.background, options.sh_degree, options.antialias, depth),
         )
 
     def image(self) -> torch.Tensor:
@@ -252,9 +250,7 @@ class Engine:
     def gradients(self, blocks: torch.Tensor) -> torch.Tensor:
         """Gradients of all parameters, as blocks."""
         out = torch.empty(self._blocks())
-        self._engine.gradients(
-            _address(blocks, self._blocks(), torch.float32), out.data_ptr()
-        )
+        self._engine.gradients(_address(blocks, self._blocks(), torch.float32), out.data_ptr())
         return out
 
     def adam(
@@ -268,11 +264,7 @@ class Engine:
     ) -> None:
         """Update blocks and Adam's moments in place for the visible splats."""
         shape = self._blocks()
-        parts = (
-            (stats.error, stats.gradient, stats.visible)
-            if stats is not None
-            else (None,) * 3
-        )
+        parts = (stats.error, stats.gradient, stats.visible) if stats is not None else (None,) * 3
         self._engine.adam(
             _address(blocks, shape, torch.float32),
             _address(first, shape, torch.float32),
@@ -319,9 +311,7 @@ class _Rasterize(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx, d_color, d_alpha, d_depth):  # noqa: ANN001, ANN205
-        ctx.engine.set_gradients(
-            d_color.contiguous(), d_alpha.contiguous(), d_depth.contiguous()
-        )
+        ctx.engine.set_gradients(d_color.contiguous(), d_alpha.contiguous(), d_depth.contiguous())
         ctx.engine.backward()
         grads = ctx.engine.gradients(ctx.blocks)
         return blocks_to_rows(grads, ctx.count), None, None, None

@@ -1,0 +1,130 @@
+"""A trained set of splats that renders."""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from recon.errors import FormatError
+from recon.formats.splat_cloud import SplatCloud
+from recon.geometry import Camera
+from recon.kernels import native_cpu
+from recon.kernels.ops import RasterOptions, SplatTensors
+from recon.model import RenderOptions, RenderOutput
+
+_FORMAT = "recon-splat-1"
+_FIELDS = ("means", "quats", "log_scales", "logit_opacities", "sh")
+
+
+class SplatModel:
+    """Splats in normalised space, behind `recon.model.RadianceModel`.
+
+    `render` may be called from several threads; calls wait for each other.
+
+    Args:
+        rows: parameters (N, ROWS) float32, not changed afterwards.
+        sh_degree: degree that the colours were trained to.
+        antialias: whether opacities are compensated for the blur (see `recon.kernels.ops`).
+    """
+
+    method = "splat"
+
+    def __init__(self, rows: torch.Tensor, *, sh_degree: int = 3, antialias: bool = False) -> None:
+        self._rows = rows
+        self._blocks = native_cpu.rows_to_blocks(rows)
+        self._engine = native_cpu.Engine()
+        self._lock = threading.Lock()
+        self.sh_degree = sh_degree
+        self.antialias = antialias
+
+    @property
+    def size(self) -> int:
+        """Number of splats."""
+        return len(self._rows)
+
+    def render(self, camera: Camera, options: RenderOptions | None = None) -> RenderOutput:
+        """See `recon.model`."""
+        options = options or RenderOptions()
+        degree = self.sh_degree
+        if options.sh_degree is not None:
+            degree = min(degree, options.sh_degree)
+        with self._lock:
+            self._engine.forward(
+                self._blocks,
+                self.size,
+                native_cpu.pinhole_view(camera),
+                RasterOptions(options.background, degree, self.antialias),
+                depth=options.depth,
+            )
+            out = self._engine.output()
+        alpha = out.alpha.numpy()
+        depth = None
+        if options.depth:
+            depth = out.depth_sum.numpy() / np.maximum(alpha, 1e-6)
+            depth[alpha <= 1e-6] = 0.0
+        return RenderOutput(color=out.color.numpy(), alpha=alpha, depth=depth)
+
+    def to_cloud(self) -> SplatCloud:
+        """The parameters as arrays, SH up to the model's degree."""
+        parts = native_cpu.unpack(self._rows, self.sh_degree)
+        return SplatCloud(
+            *(np.ascontiguousarray(getattr(parts, field).numpy()) for field in _FIELDS)
+        )
+
+    @classmethod
+    def from_cloud(cls, cloud: SplatCloud, *, antialias: bool = False) -> SplatModel:
+        """The inverse of `to_cloud`."""
+        tensors = SplatTensors(
+            *(torch.from_numpy(np.array(getattr(cloud, field))) for field in _FIELDS)
+        )
+        return cls(native_cpu.pack(tensors), sh_degree=cloud.sh_degree, antialias=antialias)
+
+    def save(self, path: Path) -> None:
+        """Write to `path` (safetensors), atomically."""
+        cloud = self.to_cloud()
+        metadata = {
+            "format": _FORMAT,
+            "settings": json.dumps({"antialias": self.antialias}),
+        }
+        temporary = path.with_name(path.name + ".part")
+        save_file(
+            {field: torch.from_numpy(getattr(cloud, field)) for field in _FIELDS},
+            temporary,
+            metadata=metadata,
+        )
+        os.replace(temporary, path)
+
+    @classmethod
+    def load(cls, path: Path) -> SplatModel:
+        """Read what `save` wrote.
+
+        Raises:
+            FormatError: the file is not such a model, is truncated, or holds numbers that are not
+                finite.
+        """
+        remedy = "train again, or give a file that recon wrote"
+        try:
+            with safe_open(path, framework="np") as file:
+                metadata = file.metadata() or {}
+                if metadata.get("format") != _FORMAT:
+                    raise FormatError("this is not a recon splat model", where=path, remedy=remedy)
+                settings = json.loads(metadata.get("settings", "{}"))
+                arrays = {field: file.get_tensor(field) for field in _FIELDS}
+        except (SafetensorError, OSError, ValueError, TypeError) as error:
+            raise FormatError(
+                f"this model cannot be read ({error})", where=path, remedy=remedy
+            ) from error
+        for field, array in arrays.items():
+            if array.dtype != np.float32 or not np.isfinite(array).all():
+                raise FormatError(
+                    f"{field} must be finite float32 numbers", where=path, remedy=remedy
+                )
+        antialias = settings.get("antialias") if isinstance(settings, dict) else None
+        return cls.from_cloud(SplatCloud(**arrays), antialias=antialias is True)

@@ -1,0 +1,120 @@
+"""The dials of splat training and the presets."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from recon.errors import OptionError
+
+Preset = Literal["draft", "standard", "high"]
+
+
+@dataclass(frozen=True)
+class LearningRates:
+    """Adam's rates. Rates marked "final" are reached exponentially at the end of training.
+
+    The defaults of Kerbl et al. 2023, raised where a few thousand steps must do (docs/performance.md).
+    """
+
+    means: float = 4e-4
+    means_final: float = 4e-6
+    quats: float = 2e-3
+    log_scales: float = 1e-2
+    logit_opacities: float = 4e-2
+    sh0: float = 5e-3
+    sh_rest: float = 2.5e-4
+    final_factor: float = 0.2
+
+
+@dataclass(frozen=True)
+class SplatOptions:
+    """Everything that decides how splats are trained.
+
+    Schedules are functions of progress, 0 at the first step and 1 at the last, so that they fit
+    any number of steps and a budget of time.
+
+    Attributes:
+        steps: training steps (one view each).
+        max_splats: splats grow towards this number and never beyond.
+        time_budget: seconds of training, or None. Progress then follows whichever of steps and
+            time is ahead: schedules complete within the budget.
+        long_side: longest side of the training images at the end, pixels; None for the photos' own.
+        start_factor: images are smaller by this factor at first.
+        full_resolution_at: progress at which the full resolution is reached.
+        grow_from, grow_until: progress between which splats are added and pruned.
+        grow_every: steps between changes of the set of splats.
+        sh_degree: of the view-dependent colour, 0 to 3.
+        sh_every: progress between raising the SH degree by one.
+        antialias: opacity compensation (Mip-Splatting); such models need a viewer that knows it.
+        ssim_weight: weight of D-SSIM against L1.
+        init_opacity: of the first splats.
+        opacity_reg, scale_reg: weights of mean opacity and mean scale in the loss.
+        prune_opacity: splats under it are removed when the set changes.
+        rates: see `LearningRates`.
+        seed: of everything random.
+        threads: 0 for one a core.
+        backend: which kernels.
+        eval_every: seconds of training between tests on held-out views, None for never.
+        eval_views: how many held-out views such a test uses, spread over all.
+        checkpoint_every: seconds of training between checkpoints.
+    """
+
+    steps: int = 3000
+    max_splats: int = 100_000
+    time_budget: float | None = None
+    long_side: int | None = 960
+    start_factor: float = 4.0
+    full_resolution_at: float = 0.6
+    grow_from: float = 0.02
+    grow_until: float = 0.6
+    grow_every: int = 100
+    sh_degree: int = 3
+    sh_every: float = 0.1
+    antialias: bool = False
+    ssim_weight: float = 0.2
+    init_opacity: float = 0.3
+    opacity_reg: float = 0.0
+    scale_reg: float = 0.0
+    prune_opacity: float = 0.01
+    rates: LearningRates = LearningRates()
+    seed: int = 0
+    threads: int = 0
+    backend: str = "native_cpu"
+    eval_every: float | None = 10.0
+    eval_views: int = 4
+    checkpoint_every: float = 30.0
+
+    def __post_init__(self) -> None:
+        if self.steps < 1:
+            raise OptionError(f"steps must be at least 1, not {self.steps}")
+        if self.max_splats < 1:
+            raise OptionError(f"max splats must be at least 1, not {self.max_splats}")
+        if self.time_budget is not None and self.time_budget <= 0:
+            raise OptionError(f"the time budget must be positive, not {self.time_budget}")
+        if not 0 <= self.sh_degree <= 3:
+            raise OptionError(f"the SH degree must be 0 to 3, not {self.sh_degree}")
+        if self.start_factor < 1:
+            raise OptionError(f"the start factor must be at least 1, not {self.start_factor}")
+        if self.long_side is not None and self.long_side < 16:
+            raise OptionError(f"the resolution must be at least 16 pixels, not {self.long_side}")
+
+
+_PRESETS: dict[str, SplatOptions] = {
+    "draft": SplatOptions(steps=2500, max_splats=60_000),
+    "standard": SplatOptions(steps=7000, max_splats=150_000),
+    "high": SplatOptions(steps=20_000, max_splats=300_000),
+}
+
+
+def splat_preset(name: str) -> SplatOptions:
+    """The options of a preset.
+
+    Raises:
+        OptionError: there is no such preset.
+    """
+    if name not in _PRESETS:
+        raise OptionError(
+            f"there is no preset {name!r}", remedy=f"choose one of {', '.join(_PRESETS)}"
+        )
+    return _PRESETS[name]

@@ -1,0 +1,55 @@
+"""What changes over the course of training, as functions of progress in 0..1."""
+
+from __future__ import annotations
+
+import math
+
+from recon.kernels import native_cpu
+from recon.kernels.native_cpu import AdamSettings
+from recon.splat.options import SplatOptions
+
+# Factors by which images are shrunk, coarse to fine: steps of about sqrt(2) keep each change small.
+_FACTORS = (8.0, 6.0, 4.0, 3.0, 2.0, 1.5, 1.0)
+
+
+def image_factor(options: SplatOptions, progress: float) -> float:
+    """How much smaller than their final size images are now.
+
+    The number of pixels grows geometrically until `full_resolution_at`: coarse steps cost little
+    and settle the large splats first (DashGaussian, Chen et al. 2025).
+    """
+    factors = [f for f in _FACTORS if f <= options.start_factor]
+    if progress >= options.full_resolution_at or len(factors) == 1:
+        return 1.0
+    level = int(progress / options.full_resolution_at * (len(factors) - 1))
+    return factors[min(level, len(factors) - 2)]
+
+
+def sh_degree(options: SplatOptions, progress: float) -> int:
+    """Highest SH degree in use."""
+    return min(options.sh_degree, int(progress / options.sh_every))
+
+
+def splat_target(options: SplatOptions, first: int, progress: float) -> int:
+    """How many splats there should be by now, `first` having been there at the start."""
+    span = options.grow_until - options.grow_from
+    grown = 1.0 if span <= 0 else (progress - options.grow_from) / span
+    grown = min(max(grown, 0.0), 1.0)
+    # Square root: most splats come early, while there is time to train them.
+    return round(first + (options.max_splats - first) * math.sqrt(grown))
+
+
+def adam_settings(options: SplatOptions, progress: float) -> AdamSettings:
+    """Adam's settings at a point of the training."""
+    rates = options.rates
+    decay = rates.final_factor**progress
+    out = [0.0] * native_cpu.ROWS
+    means = rates.means * (rates.means_final / rates.means) ** progress
+    out[native_cpu.ROW_MEAN] = [means] * 3
+    out[native_cpu.ROW_QUAT] = [rates.quats * decay] * 4
+    out[native_cpu.ROW_LOG_SCALE] = [rates.log_scales * decay] * 3
+    out[native_cpu.ROW_OPACITY] = rates.logit_opacities * decay
+    out[native_cpu.ROW_SH] = [rates.sh0 * decay] * 3 + [rates.sh_rest * decay] * 45
+    return AdamSettings(
+        rates=tuple(out), opacity_reg=options.opacity_reg, scale_reg=options.scale_reg
+    )

@@ -1,0 +1,84 @@
+"""The parameters under training, Adam's moments, and the statistics of the current window."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from recon.kernels import native_cpu
+from recon.kernels.native_cpu import SplatStats
+
+
+@dataclass
+class SplatState:
+    """n splats as blocks (see `recon.kernels.native_cpu`), with moments of the same shape."""
+
+    n: int
+    blocks: torch.Tensor
+    first: torch.Tensor
+    second: torch.Tensor
+    stats: SplatStats
+
+    @classmethod
+    def from_rows(
+        cls,
+        rows: torch.Tensor,
+        first: torch.Tensor | None = None,
+        second: torch.Tensor | None = None,
+    ) -> SplatState:
+        """From parameters (N, ROWS) and moments of the same shape (zeros when None)."""
+        blocks = native_cpu.rows_to_blocks(rows)
+        return cls(
+            n=len(rows),
+            blocks=blocks,
+            first=torch.zeros_like(blocks) if first is None else native_cpu.rows_to_blocks(first),
+            second=(
+                torch.zeros_like(blocks) if second is None else native_cpu.rows_to_blocks(second)
+            ),
+            stats=SplatStats.zeros(len(rows)),
+        )
+
+    def rows(self) -> torch.Tensor:
+        """Parameters (N, ROWS), a copy."""
+        return native_cpu.blocks_to_rows(self.blocks, self.n)
+
+    def replace(self, keep: torch.Tensor, rows: torch.Tensor, added: torch.Tensor) -> None:
+        """Keep the splats `keep` (indices) with the new parameters `rows`, and append `added`.
+
+        Moments go with their splats; new ones start at zero. All are put in Morton order, so that
+        splats that are near in space are near in memory and are culled block by block. Statistics
+        start anew.
+        """
+        merged = torch.cat([rows, added])
+        order = morton_order(merged[:, native_cpu.ROW_MEAN])
+        blank = torch.zeros_like(added)
+        first = torch.cat([native_cpu.blocks_to_rows(self.first, self.n)[keep], blank])
+        second = torch.cat([native_cpu.blocks_to_rows(self.second, self.n)[keep], blank])
+        fresh = SplatState.from_rows(merged[order], first[order], second[order])
+        self.__dict__.update(fresh.__dict__)
+
+
+def morton_order(means: torch.Tensor) -> torch.Tensor:
+    """Indices that sort points (N, 3) along a Z-order curve of 2^20 cells a side.
+
+    Coordinates beyond the 1st and 99th percentile are clamped: outliers must not coarsen the grid.
+    """
+    if len(means) < 2:
+        return torch.arange(len(means))
+    ordered = means.sort(0).values
+    last = len(means) - 1
+    lo, hi = ordered[round(0.01 * last)], ordered[round(0.99 * last)]
+    unit = ((means - lo) / (hi - lo).clamp_min(1e-12)).clamp(0, 1)
+    cells = (unit * (2**20 - 1)).to(torch.int64)
+    code = torch.zeros(len(means), dtype=torch.int64)
+    for axis in range(3):
+        # Spread 20 bits so that two zero bits follow each.
+        x = cells[:, axis]
+        x = (x | x << 32) & 0x1F00000000FFFF
+        x = (x | x << 16) & 0x1F0000FF0000FF
+        x = (x | x << 8) & 0x100F00F00F00F00F
+        x = (x | x << 4) & 0x10C30C30C30C30C3
+        x = (x | x << 2) & 0x1249249249249249
+        code |= x << axis
+    return torch.argsort(code, stable=True)

@@ -1,0 +1,106 @@
+"""The training photos in main memory, at the sizes that the schedule asks for."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from PIL import Image
+
+from recon.errors import FormatError, TrainingError
+from recon.formats.images import load_rgb8
+from recon.kernels.native_cpu import pinhole_view
+from recon.kernels.ops import PinholeView
+from recon.scene import PosedScene, View
+
+
+@dataclass(frozen=True)
+class Target:
+    """A view to train on: camera, photo (3, H, W) uint8, weight (H, W) uint8 or None."""
+
+    view: PinholeView
+    image: torch.Tensor
+    weight: torch.Tensor | None
+
+
+class TargetImages:
+    """All training views of a scene, shrunk by a factor that may change.
+
+    Photos are kept at full training size; the shrunk copies of the current factor are made on first
+    use and dropped when the factor changes.
+    """
+
+    def __init__(self, scene: PosedScene, long_side: int | None, threads: int) -> None:
+        self._views = scene.train_views
+        if not self._views:
+            raise TrainingError(
+                "there are no training views", remedy="at least two photos with cameras are needed"
+            )
+        self._cameras = [v.camera.fit_long_side(long_side) for v in self._views]
+        with ThreadPoolExecutor(max(1, threads)) as pool:
+            self._photos = list(
+                pool.map(
+                    lambda pair: load_rgb8(
+                        pair[0].image_path, pair[1].width, pair[1].height, scene.background
+                    ),
+                    zip(self._views, self._cameras, strict=True),
+                )
+            )
+        self._masks = [
+            _load_mask(v, c.width, c.height)
+            for v, c in zip(self._views, self._cameras, strict=True)
+        ]
+        self._factor = 1.0
+        self._cache: dict[int, Target] = {}
+
+    def __len__(self) -> int:
+        return len(self._views)
+
+    @property
+    def full_size(self) -> tuple[int, int]:
+        """Width and height of the largest photo at factor 1."""
+        camera = max(self._cameras, key=lambda c: c.width * c.height)
+        return camera.width, camera.height
+
+    def get(self, index: int, factor: float) -> Target:
+        """View `index` with its images smaller by `factor`."""
+        if factor != self._factor:
+            self._cache.clear()
+            self._factor = factor
+        target = self._cache.get(index)
+        if target is None:
+            target = self._cache[index] = self._make(index, factor)
+        return target
+
+    def _make(self, index: int, factor: float) -> Target:
+        camera, photo, mask = self._cameras[index], self._photos[index], self._masks[index]
+        if factor != 1.0:
+            size = (
+                max(1, round(camera.width / factor)),
+                max(1, round(camera.height / factor)),
+            )
+            camera = camera.resized(*size)
+            photo = np.asarray(Image.fromarray(photo).resize(size, Image.Resampling.BOX))
+            if mask is not None:
+                mask = np.asarray(Image.fromarray(mask).resize(size, Image.Resampling.BOX))
+        return Target(
+            view=pinhole_view(camera),
+            image=torch.from_numpy(np.ascontiguousarray(photo.transpose(2, 0, 1))),
+            weight=None if mask is None else torch.from_numpy(np.array(mask)),
+        )
+
+
+def _load_mask(view: View, width: int, height: int) -> np.ndarray | None:
+    if view.mask_path is None:
+        return None
+    try:
+        with Image.open(view.mask_path) as image:
+            return np.array(image.convert("L").resize((width, height), Image.Resampling.BOX))
+    except (OSError, ValueError) as error:
+        raise FormatError(
+            f"this mask cannot be decoded ({error})",
+            where=view.mask_path,
+            remedy="remove the mask or replace it",
+        ) from error
