@@ -31,6 +31,7 @@ _LADDER = (
     (560, 76),
     (400, 70),
     (240, 60),
+    (160, 50),
 )
 _ERROR_SHARE = 0.5  # of a photo's: an error map is smooth where the render is good
 
@@ -100,22 +101,16 @@ def _picture_view(
     file = next(iter(figures.values())).file
     truth = _open_rgb(renders / TRUTH_FOLDER / file)
     images = {method: _open_rgb(renders / method / f.file) for method, f in figures.items()}
-    sharp = [image for image in (truth, *images.values()) if image is not None]
     # One step of the ladder for all of a view, so that truth and render compare like with like.
-    step = next((s for s in _LADDER if all(_fits(i, s, share) for i in sharp)), _LADDER[-1])
+    (truth_picture, *pictures), step = _encode_together([truth, *images.values()], share, 0)
     rendered = []
-    for method, image in images.items():
+    for (method, image), picture in zip(images.items(), pictures, strict=True):
         error = None
         if image is not None and truth is not None and image.size == truth.size:
             colors = Image.fromarray(error_map(np.asarray(image), np.asarray(truth)))
-            below = _LADDER[_LADDER.index(step) :]
-            fitting = (s for s in below if _fits(colors, s, int(share * _ERROR_SHARE)))
-            error = _picture(colors, next(fitting, _LADDER[-1]))
-        render = None if image is None else _picture(image, step)
-        rendered.append(Rendered(method, figures[method], render, error))
-    return PicturedView(
-        rank, name, None if truth is None else _picture(truth, step), tuple(rendered)
-    )
+            (error,), _ = _encode_together([colors], int(share * _ERROR_SHARE), step)
+        rendered.append(Rendered(method, figures[method], picture, error))
+    return PicturedView(rank, name, truth_picture, tuple(rendered))
 
 
 def _open_rgb(path: Path) -> Image.Image | None:
@@ -126,23 +121,33 @@ def _open_rgb(path: Path) -> Image.Image | None:
         return None
 
 
-def _picture(image: Image.Image, step: tuple[int, int]) -> Picture:
-    data, size = _encode(image, step)
-    return Picture(data_uri(data, _encoding()), *size)
+def _encode_together(
+    images: Sequence[Image.Image | None], share: int, step: int
+) -> tuple[list[Picture | None], int]:
+    """All images at the first step of the ladder, from `step` on, that fits each into `share`.
+
+    An image that is None stays None. Also returns the step; the last one need not fit.
+    """
+    while True:
+        encoded = [None if image is None else _encode(image, *_LADDER[step]) for image in images]
+        largest = max((len(e[0]) for e in encoded if e is not None), default=0)
+        if largest <= share or step == len(_LADDER) - 1:
+            pictures = [
+                None if e is None else Picture(data_uri(e[0], _encoding()), *e[1]) for e in encoded
+            ]
+            return pictures, step
+        step += 1
 
 
-def _fits(image: Image.Image, step: tuple[int, int], share: int) -> bool:
-    return len(_encode(image, step)[0]) <= share
-
-
-def _encode(image: Image.Image, step: tuple[int, int]) -> tuple[bytes, tuple[int, int]]:
-    long_side, quality = step
+def _encode(image: Image.Image, long_side: int, quality: int) -> tuple[bytes, tuple[int, int]]:
+    """The file and its size in pixels."""
     scale = min(1.0, long_side / max(image.size))
     if scale < 1:
         size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
         image = image.resize(size, Image.Resampling.BOX)
     buffer = io.BytesIO()
-    image.save(buffer, format=_encoding(), quality=quality)
+    # Method 2 halves the time of the WebP encoder for a few percent of size; JPEG ignores it.
+    image.save(buffer, format=_encoding(), quality=quality, method=2)
     return buffer.getvalue(), image.size
 
 

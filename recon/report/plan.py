@@ -153,13 +153,16 @@ def _cloud(scene: PosedScene, projection: _Projection) -> Html | None:
         for channel in range(3):
             sums[:, channel] += np.bincount(at, weight * rgb[inside, channel], len(sums))
         sums[:, 3] += np.bincount(at, np.full(len(at), weight), len(sums))
-    colors = sums[:, :3] / np.maximum(sums[:, 3:], 1e-9)
+    used = np.flatnonzero(sums[:, 3])
+    weights = sums[used, 3:]
+    colors = sums[used, :3] / weights
     # Neither white points on white paper nor black ones on black: lightness is held in between.
     lightness = colors.mean(axis=1, keepdims=True)
     colors = np.clip(colors + np.clip(lightness, 85, 150) - lightness, 0, 255)
-    pixels = np.concatenate([colors, 255 * (1 - np.exp(-1.6 * sums[:, 3:]))], axis=1)
+    pixels = np.zeros((height * width, 4), np.uint8)
+    pixels[used] = np.round(np.concatenate([colors, 255 * (1 - np.exp(-1.6 * weights))], axis=1))
     buffer = io.BytesIO()
-    image = Image.fromarray(pixels.round().astype(np.uint8).reshape(height, width, 4), "RGBA")
+    image = Image.fromarray(pixels.reshape(height, width, 4))
     image.quantize(96, Image.Quantize.FASTOCTREE).save(buffer, format="PNG", optimize=True)
     return el(
         "image", href=data_uri(buffer.getvalue(), "PNG"), width=WIDTH, height=projection.height

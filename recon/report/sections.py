@@ -13,7 +13,8 @@ from recon.report.pictures import Picture, PicturedView, Rendered, worst_first
 from recon.report.plan import plan_figures
 
 SPLIT_TEMPLATE_ID = "split-template"
-_TALL = 0.9  # pictures narrower than this for their height go two views a row
+_TALL = 0.9  # width over height below which pictures count as narrow
+_MANY = 8
 
 
 def section(title: str, lead: str | Html | None, *children: Html | None) -> Html:
@@ -51,8 +52,9 @@ def header(run: RunData) -> Html:
 
 def top(run: RunData, views: Sequence[PicturedView]) -> Html:
     """A split picture of the median view beside the headline figures."""
-    chosen = _median_view(views)
-    figures = _headline(run)
+    best = max(run.methods, key=lambda m: m.psnr or 0.0, default=None)
+    chosen = None if best is None else _median_view(views, best.method)
+    figures = _headline(run, best)
     if chosen is None:
         return el("div", figures, class_="top plain")
     view, rendered, truth, render = chosen
@@ -66,13 +68,13 @@ def top(run: RunData, views: Sequence[PicturedView]) -> Html:
 
 
 def _median_view(
-    views: Sequence[PicturedView],
+    views: Sequence[PicturedView], method: str
 ) -> tuple[PicturedView, Rendered, Picture, Picture] | None:
     whole = [
         (view, rendered, view.truth, rendered.render)
         for view in views
-        for rendered in view.rendered[:1]
-        if view.truth is not None and rendered.render is not None
+        for rendered in view.rendered
+        if rendered.method == method and view.truth is not None and rendered.render is not None
     ]
     return whole[len(whole) // 2] if whole else None
 
@@ -93,14 +95,15 @@ def split(truth: Picture | None, render: Picture | None) -> Html:
     )
 
 
-def _headline(run: RunData) -> Html:
+def _headline(run: RunData, best: MethodFigures | None) -> Html:
     facts = run.facts
-    best = max(run.methods, key=lambda m: m.psnr or 0.0, default=None)
     tiles: list[Html] = []
     if best is not None and best.psnr is not None:
         size = f" at {best.width}×{best.height}" if best.width else ""
+        seen = words.plural(len(best.views), "photo")
+        whose = f" of {words.method_name(best.method)}" if len(run.methods) > 1 else ""
         text = (
-            f"PSNR on {words.plural(len(best.views), 'photo')} that training never saw{size}: "
+            f"PSNR{whose} on {seen} that training never saw{size}: "
             f"a typical pixel is off by {words.share_of_range(best.psnr)} of the full range"
         )
         tiles.append(_tile(f"{best.psnr:.2f}", text, unit="dB", cls="chief"))
@@ -172,7 +175,11 @@ def held_out(run: RunData, views: Sequence[PicturedView]) -> Html:
         lead += f" Pictured are the worst {len(views)} of {total}."
     tall = [v for v in views if v.truth and v.truth.width < _TALL * v.truth.height]
     cards = [_card(view, len(run.methods)) for view in views]
-    layout = "views tall" if 2 * len(tall) > len(views) and len(run.methods) == 1 else "views"
+    narrow = 2 * len(tall) > len(views)
+    # Two views a row where three pictures of each still have room enough, or else the page is
+    # too long to be looked through.
+    two = len(run.methods) == 1 and (narrow or len(views) > _MANY)
+    layout = " ".join(["views"] + ["tall"] * narrow + ["two"] * two)
     return section(
         title,
         lead,
