@@ -40,6 +40,7 @@ class Package:
 PACKAGES = (
     Package("torch", "torch", "training"),
     Package("numpy", "numpy", "arrays"),
+    Package("scipy", "scipy", "neighbours of points"),
     Package("pillow", "PIL", "photos"),
     Package("pycolmap", "pycolmap", "cameras from photos"),
     Package("safetensors", "safetensors", "checkpoints"),

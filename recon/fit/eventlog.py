@@ -64,7 +64,9 @@ class EventLog:
         record = event_to_json(event)
         if not self._started:
             self._started = True
-            kept = [e for e in read_events(self._path) if e["step"] < record["step"]]
+            # A notice ("resumed at ...") comes before its step is done again, others after it.
+            valid = record["step"] + (1 if isinstance(event, NoticeEvent) else 0)
+            kept = [e for e in read_events(self._path) if e["step"] < valid]
             kept = [e for e in kept if e["type"] != "finished"]
             write_atomic(self._path, "".join(json.dumps(e) + "\n" for e in kept))
         with self._path.open("a", encoding="utf-8") as file:
