@@ -215,6 +215,8 @@ def test_an_empty_folder_still_gives_a_page(tmp_path: Path) -> None:
     page = read_page(tmp_path)
     assert "There is no manifest.json" in page.words
     assert "There are no figures yet" in page.words
+    assert "How it was measured" not in page.words
+    assert str(tmp_path) not in page.words
 
 
 def test_pictures_may_be_missing_or_broken(tmp_path: Path) -> None:
@@ -241,7 +243,9 @@ def test_nothing_held_out(tmp_path: Path) -> None:
     assert "PSNR on" not in page.words
 
 
-@pytest.mark.parametrize(("state", "word"), [("running", "not finished"), ("failed", "failed")])
+@pytest.mark.parametrize(
+    ("state", "word"), [("running", "has not finished yet"), ("failed", "This run failed")]
+)
 def test_unfinished_runs_say_so(tmp_path: Path, state: str, word: str) -> None:
     run = make_run(tmp_path / "run", VIEWS)
     manifest = json.loads((run / "manifest.json").read_text())

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
-from recon.errors import ReconError
+from recon.errors import ReconError, RunDirError
 from recon.evaluate import picture_files
 from recon.scene import PosedScene
 
@@ -174,7 +174,7 @@ def _read_json(path: Path, notes: list[str]) -> dict[str, Any]:
     except FileNotFoundError:
         notes.append(f"There is no {path.name} in the run directory.")
     except (OSError, ValueError, RecursionError) as error:
-        notes.append(f"{path.name} cannot be read: {error}.")
+        notes.append(f"{path.name} cannot be read: {_local(error, path.parent)}.")
     return {}
 
 
@@ -270,7 +270,7 @@ def _course(path: Path, notes: list[str]) -> TrainingCourse:
     except FileNotFoundError:
         notes.append(f"There is no {path.name}: the course of training is not shown.")
     except OSError as error:
-        notes.append(f"{path.name} cannot be read: {error}.")
+        notes.append(f"{path.name} cannot be read: {_local(error, path.parent)}.")
     kept = tuple(text for text in dict.fromkeys(notices) if text)
     return TrainingCourse(
         tuple(sorted(loss)), tuple(sorted(size)), tuple(sorted(psnr)), psnr_views, kept
@@ -296,8 +296,15 @@ def _scene(folder: Path, notes: list[str]) -> PosedScene | None:
     from recon.sfm import load_scene
 
     try:
+        if not (folder / "scene.json").is_file():
+            raise RunDirError("there is no scene.json")
         return load_scene(folder)
     except (ReconError, OSError) as error:
         what = error.what if isinstance(error, ReconError) else str(error)
-        notes.append(f"The cameras and the sparse cloud cannot be read: {what}.")
+        notes.append(f"The cameras and the sparse cloud cannot be read: {_local(what, folder)}.")
     return None
+
+
+def _local(message: object, folder: Path) -> str:
+    """A message without the private part of paths: the page is made to be passed on."""
+    return str(message).replace(str(folder), folder.name)

@@ -106,7 +106,9 @@ def _dialog() -> Html:
     return el("dialog", tools, el("div", class_="stage"), aria_label="held-out view")
 
 
-def _how_measured(run: RunData) -> Html:
+def _how_measured(run: RunData) -> Html | None:
+    if not run.methods:
+        return _boxed([detail for detail in [_sim3(run.scene)] if detail])
     facts = run.facts
     with_sizes = [m for m in run.methods if m.width and m.height]
     sizes = sorted({f"{m.width}×{m.height}" for m in with_sizes})

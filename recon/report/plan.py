@@ -21,12 +21,6 @@ _MARGIN = 0.06
 # The cloud is drawn twice as fine as its place on the page, for sharp screens.
 _CLOUD_SCALE = 2
 _MAX_POINTS = 300_000
-# A point, in pixels of that finer grid: a soft dot of about 1.5 units of the drawing.
-_DOT = tuple(
-    (dx, dy, 0.25 if abs(dx) == abs(dy) == 1 else 1.0 if dx == dy == 0 else 0.6)
-    for dx in (-1, 0, 1)
-    for dy in (-1, 0, 1)
-)
 
 F64 = NDArray[np.float64]
 
@@ -84,10 +78,10 @@ def _fit(scene: PosedScene, across: int, up: int) -> _Projection:
     centres = np.stack([view.camera.centre for view in scene.views])
     low, high = centres.min(axis=0), centres.max(axis=0)
     if len(scene.points):
-        # Sparse clouds have far outliers; the middle 94 % is what a person would call the scene.
-        inner = np.percentile(scene.points.xyz, [3, 97], axis=0)
+        # Sparse clouds have far outliers; the middle 90 % is what a person would call the scene.
+        inner = np.percentile(scene.points.xyz, [5, 95], axis=0)
         # And a distant background must not shrink the cameras to a dot.
-        reach = 2.0 * max(float((high - low).max()), 1e-6)
+        reach = 4.0 * max(float((high - low).max()), 1e-6)
         low = np.minimum(low, np.maximum(inner[0], low - reach))
         high = np.maximum(high, np.minimum(inner[1], high + reach))
     extent = np.maximum(high - low, 1e-6 + 0.05 * (high - low).max())
@@ -146,7 +140,7 @@ def _cloud(scene: PosedScene, projection: _Projection) -> Html | None:
     # Points far outside would overflow an integer.
     cell = np.floor(np.clip(place, -10, [width + 10, height + 10])).astype(np.int64)
     sums = np.zeros((height * width, 4))
-    for dx, dy, weight in _DOT:
+    for dx, dy, weight in _dot(2.2 if len(place) < 10_000 else 1.4):
         x, y = cell[:, 0] + dx, cell[:, 1] + dy
         inside = (x >= 0) & (x < width) & (y >= 0) & (y < height)
         at = (y * width + x)[inside]
@@ -167,6 +161,13 @@ def _cloud(scene: PosedScene, projection: _Projection) -> Html | None:
     return el(
         "image", href=data_uri(buffer.getvalue(), "PNG"), width=WIDTH, height=projection.height
     )
+
+
+def _dot(radius: float) -> list[tuple[int, int, float]]:
+    """A soft round dot: offsets in pixels of the drawn cloud, with weights up to 1."""
+    reach = range(-int(radius), int(radius) + 1)
+    fade = [(dx, dy, 1 - (dx * dx + dy * dy) / radius**2) for dx in reach for dy in reach]
+    return [(dx, dy, weight) for dx, dy, weight in fade if weight > 0]
 
 
 def _scale_bar(projection: _Projection) -> Html:

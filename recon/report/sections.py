@@ -34,20 +34,22 @@ def header(run: RunData) -> Html:
         words.plural(facts.images, "photo") if facts.images is not None else "",
         facts.updated[:10],
     ]
-    state = None
-    if facts.state and facts.state != "done":
-        state = el("p", f"This run is {words.STATE_WORDS.get(facts.state, facts.state)}. ")
-        if facts.state == "failed":
-            state = el("p", "This run failed. ")
-        what = f"{facts.error.get('what', '')} {facts.error.get('remedy', '')}".strip()
-        state = el("div", state, el("p", what) if what else None, class_="alarm")
     return el(
         "header",
         el("p", "recon report", class_="eyebrow"),
         el("h1", facts.title),
         el("p", " · ".join(p for p in parts if p), class_="lead"),
-        state,
+        _alarm(facts),
     )
+
+
+def _alarm(facts: RunFacts) -> Html | None:
+    """That a run did not end well, why, and what to do."""
+    if facts.state in ("", "done"):
+        return None
+    state = el("p", f"This run {words.STATE_WORDS.get(facts.state, f'is {facts.state}')}.")
+    lines = [el("p", facts.error[key]) for key in ("what", "remedy") if facts.error.get(key)]
+    return el("div", state, *lines, class_="alarm")
 
 
 def top(run: RunData, views: Sequence[PicturedView]) -> Html:

@@ -12,9 +12,8 @@ STAGE_WORDS = {
 }
 METHOD_WORDS = {"splat": "Gaussian splats", "nerf": "NeRF"}
 STATE_WORDS = {
-    "done": "finished",
-    "running": "not finished yet",
-    "stopped": "stopped early on request",
+    "running": "has not finished yet",
+    "stopped": "was stopped early, on request",
     "failed": "failed",
 }
 
