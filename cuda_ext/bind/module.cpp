@@ -193,6 +193,20 @@ NB_MODULE(_native, m) {
       .def(
           "read_footprints",
           [](PyEngine &e, uintptr_t out) { e.engine->read_footprints(at<float>(out)); }, Release())
+      .def(
+          "work",
+          [](PyEngine &e) {
+            const RasterWork w = e.engine->work();
+            return std::make_tuple(w.lanes, w.evaluations);
+          },
+          Release())
+      .def(
+          "ceilings",
+          [](PyEngine &e) {
+            const Ceilings c = e.engine->ceilings();
+            return std::make_tuple(c.fma_gflops, c.triad_gbs);
+          },
+          Release())
       .def("counts",
            [](PyEngine &e) {
              const Counts c = e.engine->counts();

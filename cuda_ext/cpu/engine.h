@@ -67,6 +67,17 @@ struct Counts {
   int64_t nonfinite; // splats whose gradient was not finite and was dropped
 };
 
+// The machine's arithmetic and memory rates with the threads of the pool.
+struct Ceilings {
+  double fma_gflops; // multiply-adds count two
+  double triad_gbs;  // a = b + s c, 16 bytes an element
+};
+
+struct RasterWork {
+  int64_t lanes;       // (pixel, splat) lanes that the last view visits
+  int64_t evaluations; // of these, the ones that count: inside the ellipse, before saturation
+};
+
 // One view at a time: forward, then a loss or given gradients, then backward, then the per-splat
 // pass. Not thread-safe; uses the shared thread pool inside.
 class Engine {
@@ -99,6 +110,8 @@ public:
 
   virtual Counts counts() const = 0;
   virtual Timings timings(bool reset) = 0;
+  virtual RasterWork work() const = 0;
+  virtual Ceilings ceilings() const = 0;
 };
 
 Engine *create_engine_generic();

@@ -11,6 +11,8 @@
 #include "cpu/raster.inl"
 #include "cpu/update.inl"
 
+#include "cpu/ceiling.inl" // after raster.inl, whose tests it repeats
+
 RECON_BEGIN
 
 class EngineImpl final : public recon_cpu::Engine {
@@ -144,6 +146,9 @@ public:
       timings_ = {};
     return out;
   }
+
+  recon_cpu::RasterWork work() const override { return raster_work(frame_); }
+  recon_cpu::Ceilings ceilings() const override { return measure_ceilings(); }
 
 private:
   struct Stopwatch {

@@ -1,8 +1,8 @@
 """The native CPU engine in Python: blocks of parameters, one fused training step, and the
 differentiable op for use outside our trainer.
 
-Parameters live in blocks: a tensor (ceil(N / BLOCK), ROWS, BLOCK) float32 (see cuda_ext/cpu/engine.h),
-which is what makes a pass over all splats stream memory. `pack` and `unpack` convert.
+Parameters live in blocks: a tensor (ceil(N / BLOCK), ROWS, BLOCK) float32, see
+cuda_ext/cpu/engine.h: it makes a pass over all splats stream memory. `pack` and `unpack` convert.
 """
 
 from __future__ import annotations
@@ -294,6 +294,15 @@ class Engine:
         """Visible splats, (tile, splat) pairs, splats whose gradient was dropped as not finite."""
         return self._engine.counts()
 
+    def work(self) -> tuple[int, int]:
+        """(pixel, splat) lanes that the last view visits, and those of them that count: inside the
+        ellipse alpha >= ALPHA_MIN and in front of saturation."""
+        return self._engine.work()
+
+    def ceilings(self) -> tuple[float, float]:
+        """GFLOP/s of multiply-adds and GB/s of a triad on this machine, measured now."""
+        return self._engine.ceilings()
+
     def timings(self, *, reset: bool = True) -> dict[str, float]:
         """Seconds spent in each stage since the last reset."""
         return self._engine.timings(reset)
@@ -301,7 +310,7 @@ class Engine:
 
 class _Rasterize(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, rows, view, options, isa):  # noqa: ANN001, ANN205
+    def forward(ctx, rows, view, options, isa):
         engine = Engine(isa)
         blocks = rows_to_blocks(rows.detach())
         engine.forward(blocks, len(rows), view, options, depth=True)
@@ -310,8 +319,9 @@ class _Rasterize(torch.autograd.Function):
         return out.color, out.alpha, out.depth_sum
 
     @staticmethod
-    def backward(ctx, d_color, d_alpha, d_depth):  # noqa: ANN001, ANN205
-        ctx.engine.set_gradients(d_color.contiguous(), d_alpha.contiguous(), d_depth.contiguous())
+    def backward(ctx, *grad_outputs):
+        d_color, d_alpha, d_depth = (grad.contiguous() for grad in grad_outputs)
+        ctx.engine.set_gradients(d_color, d_alpha, d_depth)
         ctx.engine.backward()
         grads = ctx.engine.gradients(ctx.blocks)
         return blocks_to_rows(grads, ctx.count), None, None, None

@@ -25,7 +25,7 @@ def initial_rows(
         TrainingError: the scene has no points.
     """
     # Late: scipy takes a third of a second to import.
-    from scipy.spatial import cKDTree
+    from scipy.spatial import KDTree
 
     xyz, rgb = scene.points.xyz, scene.points.rgb
     if len(xyz) == 0:
@@ -38,11 +38,9 @@ def initial_rows(
         xyz, rgb = xyz[keep], rgb[keep]
 
     neighbours = min(4, len(xyz))
-    distances = cKDTree(xyz).query(xyz, k=neighbours)[0].reshape(len(xyz), neighbours)
-    if neighbours > 1:
-        spacing = np.sqrt((distances[:, 1:] ** 2).mean(1))
-    else:
-        spacing = np.full(len(xyz), 0.1)
+    distances = KDTree(xyz).query(xyz, k=neighbours)[0].reshape(len(xyz), neighbours)
+    nearest = distances[:, 1:] if neighbours > 1 else np.full((len(xyz), 1), 0.1)
+    spacing = np.sqrt((nearest**2).mean(1))
     # Isolated points would start as splats that cover everything, duplicates as invisible ones.
     spacing = np.clip(spacing, 1e-4, np.quantile(spacing, 0.99) * 2)
 

@@ -67,7 +67,7 @@ class SplatModel:
         alpha = out.alpha.numpy()
         depth = None
         if options.depth:
-            depth = out.depth_sum.numpy() / np.maximum(alpha, 1e-6)
+            depth = (out.depth_sum.numpy() / np.maximum(alpha, 1e-6)).astype(np.float32)
             depth[alpha <= 1e-6] = 0.0
         return RenderOutput(color=out.color.numpy(), alpha=alpha, depth=depth)
 

@@ -14,7 +14,8 @@ Preset = Literal["draft", "standard", "high"]
 class LearningRates:
     """Adam's rates. Rates marked "final" are reached exponentially at the end of training.
 
-    The defaults of Kerbl et al. 2023, raised where a few thousand steps must do (docs/performance.md).
+    The defaults of Kerbl et al. 2023, raised where a few thousand steps must do: see
+    docs/performance.md.
     """
 
     means: float = 4e-4

@@ -1,0 +1,103 @@
+// The machine's own ceilings, measured with the instruction set and threads of the kernels, and the
+// arithmetic that a view needs: what benchmarks/kernels.py sets the kernels against.
+
+#include "cpu/frame.h"
+
+RECON_BEGIN
+
+namespace {
+
+// Keeps the compiler from dropping or hoisting a computation.
+RECON_FN void keep(F8 &x) { asm volatile("" : "+m"(x.v)); }
+
+constexpr int kChains = 12; // independent multiply-adds in flight: latency 4, two pipes, some slack
+
+float fma_chains(int64_t rounds) {
+  F8 a[kChains], m(0.999f), c(1e-3f);
+  for (int i = 0; i < kChains; ++i)
+    a[i] = F8(1e-3f * static_cast<float>(i));
+  keep(m);
+  keep(c);
+  for (int64_t r = 0; r < rounds; ++r)
+    for (int i = 0; i < kChains; ++i)
+      a[i] = a[i] * m + c;
+  F8 total(0.0f);
+  for (int i = 0; i < kChains; ++i)
+    total += a[i];
+  return sum(total);
+}
+
+} // namespace
+
+recon_cpu::Ceilings measure_ceilings() {
+  const int threads = recon_cpu::thread_count();
+  recon_cpu::Ceilings out = {0.0, 0.0};
+  constexpr int64_t kRounds = 4000000;
+  Buffer<float> sink;
+  sink.reserve(threads);
+  for (int repeat = 0; repeat < 5; ++repeat) {
+    const double start = recon_cpu::now_seconds();
+    run_chunks(threads, [&](int chunk, int) { sink[chunk] = fma_chains(kRounds); });
+    const double seconds = recon_cpu::now_seconds() - start;
+    const double rate = 2.0 * kLanes * kChains * kRounds * threads / seconds * 1e-9;
+    out.fma_gflops = rate > out.fma_gflops ? rate : out.fma_gflops;
+  }
+
+  // a = b + s c over arrays far larger than any cache: two reads and a write, with the read that
+  // precedes a write counted too.
+  constexpr int64_t kFloats = 16 << 20;
+  Buffer<float> a, b, c;
+  a.reserve(kFloats);
+  b.reserve(kFloats);
+  c.reserve(kFloats);
+  a.clear(kFloats);
+  b.clear(kFloats);
+  c.clear(kFloats);
+  constexpr int kParts = 64;
+  for (int repeat = 0; repeat < 5; ++repeat) {
+    const double start = recon_cpu::now_seconds();
+    run_chunks(kParts, [&](int part, int) {
+      const int64_t first = kFloats / kParts * part;
+      for (int64_t i = first; i < first + kFloats / kParts; i += kLanes)
+        (F8::load(&b[i]) + F8(3.0f) * F8::load(&c[i])).store(&a[i]);
+    });
+    const double seconds = recon_cpu::now_seconds() - start;
+    const double rate = 16.0 * kFloats / seconds * 1e-9;
+    out.triad_gbs = rate > out.triad_gbs ? rate : out.triad_gbs;
+  }
+  return out;
+}
+
+// Counts what rasterising the last view needs, tile by tile, as forward does.
+recon_cpu::RasterWork raster_work(const Frame &frame) {
+  int64_t micros = 0, evaluations = 0;
+  run_chunks(frame.tiles_x * frame.tiles_y, [&](int tile, int) {
+    const int tx = tile % frame.tiles_x, ty = tile / frame.tiles_x;
+    const float ox = static_cast<float>(tx * kTile), oy = static_cast<float>(ty * kTile);
+    alignas(32) float t[kMicros][kLanes];
+    for (int i = 0; i < kMicros; ++i)
+      inside(frame, tx, ty, i).store(t[i]);
+    int64_t visited = 0, counted = 0;
+    uint32_t open = ~0u;
+    for (uint32_t j = frame.tile_begin[tile]; j < frame.tile_begin[tile + 1] && open != 0; ++j) {
+      const Record &r = frame.records[frame.entries[j].id];
+      const float mx = r.mx - ox, my = r.my - oy;
+      for (uint32_t left = touched_micros(r, mx, my) & open; left != 0; left &= left - 1) {
+        const int i = __builtin_ctz(left);
+        const F8 w =
+            splat_alpha(r, mx, my, kGrid.x[i >> 3], kGrid.y[i & 7]).alpha * F8::load(t[i]);
+        ++visited;
+        counted += __builtin_popcount(bits(w > F8(0.0f)));
+        const F8 next = transmit(F8::load(t[i]), w);
+        next.store(t[i]);
+        if (!any(next > F8(0.0f)))
+          open &= ~(1u << i);
+      }
+    }
+    __atomic_fetch_add(&micros, visited, __ATOMIC_RELAXED);
+    __atomic_fetch_add(&evaluations, counted, __ATOMIC_RELAXED);
+  });
+  return {micros * kLanes, evaluations};
+}
+
+RECON_END

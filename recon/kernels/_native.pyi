@@ -1,0 +1,82 @@
+"""Native CPU kernels of recon."""
+
+from collections.abc import Sequence
+
+from recon.kernels._native import oracle as oracle
+
+BLOCK: int = 16
+
+ROWS: int = 59
+
+TILE: int = 16
+
+NEAR: float = 0.01
+
+BLUR: float = 0.3
+
+CLAMP_FOV: float = 0.15
+
+COMPENSATION_FLOOR: float = 2.5e-05
+
+ALPHA_MIN: float = 0.00392156862745098
+
+ALPHA_MAX: float = 0.999
+
+T_MIN: float = 0.0001
+
+def instruction_sets() -> list[tuple[str, bool]]: ...
+def thread_count() -> int: ...
+def set_thread_count(arg: int, /) -> None: ...
+
+class View:
+    def __init__(
+        self,
+        arg0: int,
+        arg1: int,
+        arg2: float,
+        arg3: float,
+        arg4: float,
+        arg5: float,
+        arg6: Sequence[float],
+        arg7: Sequence[float],
+        /,
+    ) -> None: ...
+
+class RenderOptions:
+    def __init__(
+        self, arg0: float, arg1: float, arg2: float, arg3: int, arg4: bool, arg5: bool, /
+    ) -> None: ...
+
+class AdamOptions:
+    def __init__(
+        self,
+        arg0: Sequence[float],
+        arg1: float,
+        arg2: float,
+        arg3: float,
+        arg4: int,
+        arg5: bool,
+        arg6: float,
+        arg7: float,
+        /,
+    ) -> None: ...
+
+class Engine:
+    def __init__(self, isa: str = "") -> None: ...
+    @property
+    def isa(self) -> str: ...
+    def forward(self, arg0: int, arg1: int, arg2: View, arg3: RenderOptions, /) -> None: ...
+    def read(self, arg0: int, arg1: int, arg2: int, /) -> None: ...
+    def loss(self, arg0: int, arg1: int, arg2: float, /) -> float: ...
+    def set_gradients(self, arg0: int, arg1: int, arg2: int, /) -> None: ...
+    def read_gradients(self, arg: int, /) -> None: ...
+    def backward(self) -> None: ...
+    def gradients(self, arg0: int, arg1: int, /) -> None: ...
+    def adam(
+        self, arg0: int, arg1: int, arg2: int, arg3: AdamOptions, arg4: int, arg5: int, arg6: int, /
+    ) -> None: ...
+    def read_footprints(self, arg: int, /) -> None: ...
+    def work(self) -> tuple[int, int]: ...
+    def ceilings(self) -> tuple[float, float]: ...
+    def counts(self) -> tuple[int, int, int]: ...
+    def timings(self, arg: bool, /) -> dict: ...
