@@ -19,6 +19,7 @@ from PIL import Image
 from test_viewer_support import BallModel, ball_content
 
 from recon.evaluate import evaluate
+from recon.viewer.compose import place_panes
 from recon.viewer.server import ServerOptions, ViewerServer
 from recon.viewer.session import Session
 from recon.viewer.workspace import Workspace
@@ -162,7 +163,7 @@ def test_modes_change_the_picture(stage: Stage) -> None:
 def test_a_held_out_photo_is_compared(stage: Stage) -> None:
     stage.page.get_by_text("Compare", exact=True).first.click()
     # The worst photo is offered first.
-    stage.page.get_by_role("button", name="photo_08.png").first.click()
+    stage.page.get_by_role("button", name="Show photo and render").click()
     session = stage.session
     until(lambda: measured(session), "the comparison")
     assert session.comparison is not None
@@ -199,6 +200,25 @@ def test_flicker_and_escape(stage: Stage) -> None:
     until(lambda: session.arrangement.shown == shown + 1, "the next pane")
     stage.page.keyboard.press("Escape")
     until(lambda: session.comparison is None, "exploring")
+
+
+def test_a_thumbnail_is_picked(stage: Stage) -> None:
+    session = stage.session
+    stage.page.keyboard.press("g")
+    until(lambda: session.gallery is not None, "the thumbnails")
+    assert stage.stable().std() > 20
+    gallery, (width, height) = session.gallery, session.canvas
+    assert gallery is not None
+    place = place_panes(3, 160 / 120, width, height)[1]
+    box = stage.page.locator("canvas").first.bounding_box()
+    stage.page.mouse.click(
+        box["x"] + (place.x + place.width / 2) / width * box["width"],
+        box["y"] + (place.y + place.height / 2) / height * box["height"],
+    )
+    until(lambda: session.picture is not None, "the comparison")
+    assert session.comparison is not None
+    assert session.comparison.view == gallery.views[1].name
+    session.explore()
 
 
 def test_moving_away_leaves_the_comparison(stage: Stage) -> None:

@@ -45,6 +45,17 @@ class Place:
 
 
 @dataclass(frozen=True)
+class _Label:
+    """A caption at a pane's upper corner, cut to `room` pixels."""
+
+    x: int
+    y: int
+    text: str
+    room: int
+    right: bool = False
+
+
+@dataclass(frozen=True)
 class Arrangement:
     """How panes are laid out.
 
@@ -100,11 +111,11 @@ def compose(
         return canvas
     count = len(panes) if arrangement.layout == "Panes" else 1
     spots = place_panes(count, aspect, width, height)
-    labels: list[tuple[int, int, str, bool]] = []
+    labels: list[_Label] = []
     if arrangement.layout == "Panes":
         for pane, spot in zip(panes, spots, strict=True):
             _paste(canvas, _magnified(pane.image, spot, arrangement.magnifier), spot)
-            labels.append((spot.x, spot.y, pane.title, False))
+            labels.append(_Label(spot.x, spot.y, pane.title, spot.width))
     elif arrangement.layout == "Split" and len(panes) > 1:
         spot = spots[0]
         left = _magnified(panes[0].image, spot, arrangement.magnifier)
@@ -113,19 +124,21 @@ def compose(
         both = np.concatenate([left[:, :column], right[:, column:]], axis=1)
         _paste(canvas, both, spot)
         _divider(canvas, spot, column)
-        labels.append((spot.x, spot.y, panes[0].title, False))
-        labels.append((spot.x + spot.width, spot.y, panes[1].title, True))
+        half = spot.width // 2
+        labels.append(_Label(spot.x, spot.y, panes[0].title, half))
+        labels.append(_Label(spot.x + spot.width, spot.y, panes[1].title, half, right=True))
     else:
         pane = panes[arrangement.shown % len(panes)]
         _paste(canvas, _magnified(pane.image, spots[0], arrangement.magnifier), spots[0])
-        labels.append((spots[0].x, spots[0].y, pane.title, False))
+        labels.append(_Label(spots[0].x, spots[0].y, pane.title, spots[0].width))
     return _with_text(canvas, labels, arrangement.hint)
 
 
 def _paste(canvas: Rgb8, image: Rgb8, spot: Place) -> None:
     height = min(spot.height, canvas.shape[0] - spot.y)
     width = min(spot.width, canvas.shape[1] - spot.x)
-    canvas[spot.y : spot.y + height, spot.x : spot.x + width] = image[:height, :width]
+    if height > 0 and width > 0:  # a window may be too small for all panes
+        canvas[spot.y : spot.y + height, spot.x : spot.x + width] = image[:height, :width]
 
 
 def _magnified(image: Rgb8, spot: Place, at: tuple[float, float] | None) -> Rgb8:
@@ -164,16 +177,24 @@ def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
     return ImageFont.load_default(size)
 
 
-def _with_text(canvas: Rgb8, labels: list[tuple[int, int, str, bool]], hint: str) -> Rgb8:
-    """Captions at the panes' upper corners (right-aligned where asked), the hint at the bottom."""
+def _with_text(canvas: Rgb8, labels: list[_Label], hint: str) -> Rgb8:
+    """Captions in the panes, the hint at the bottom."""
     image = Image.fromarray(canvas)
     draw = ImageDraw.Draw(image, "RGBA")
-    font = _font(15)
-    for x, y, text, right in labels:
-        width = draw.textlength(text, font=font)
-        x0 = x - width - 18 if right else x + 6
-        draw.rounded_rectangle((x0, y + 6, x0 + width + 12, y + 28), 5, fill=(0, 0, 0, 170))
-        draw.text((x0 + 6, y + 8), text, font=font, fill=(255, 255, 255, 255))
+    for label in labels:
+        small = label.room < 140
+        font = _font(11 if small else 15)
+        margin, height = (2, 16) if small else (6, 22)
+        text = label.text
+        while text and draw.textlength(text, font=font) > label.room - 2 * margin - 12:
+            text = text[:-1]
+        if not text:
+            continue
+        width = draw.textlength(text, font=font) + 12
+        x0 = label.x - width - margin if label.right else label.x + margin
+        y0 = label.y + margin
+        draw.rounded_rectangle((x0, y0, x0 + width, y0 + height), 4, fill=(0, 0, 0, 170))
+        draw.text((x0 + 6, y0 + 2), text, font=font, fill=(255, 255, 255, 255))
     if hint:
         small = _font(13)
         width = draw.textlength(hint, font=small)

@@ -77,6 +77,14 @@ def resize_rgb(image: Rgb8, width: int, height: int) -> Rgb8:
     return np.asarray(Image.fromarray(image).resize((max(1, width), max(1, height)), method))
 
 
+def crop_to_aspect(image: Rgb8, aspect: float) -> Rgb8:
+    """The largest middle part (H, W, 3) of the given width over height."""
+    height, width = image.shape[:2]
+    new_width, new_height = min(width, round(height * aspect)), min(height, round(width / aspect))
+    left, top = (width - new_width) // 2, (height - new_height) // 2
+    return image[top : top + max(1, new_height), left : left + max(1, new_width)]
+
+
 def to_rgb8(color: F32) -> Rgb8:
     """(H, W, 3) float 0..1, clamped and rounded to 8 bits."""
     return (np.clip(color, 0.0, 1.0) * 255.0 + 0.5).astype(np.uint8)

@@ -16,6 +16,9 @@ from recon.viewer.tab_make import MakeTab
 from recon.viewer.tab_training import TrainingControl, TrainingTab
 from recon.viewer.workspace import Content
 
+NARROW = 560
+"""Canvas width in pixels below which the panel makes way for a comparison."""
+
 
 class Panels:
     """Builds the tabs once there is a scene, and passes changes on."""
@@ -27,8 +30,8 @@ class Panels:
         self._readonly = readonly
         self._control = control
         self._lock = threading.RLock()
-        self._built = False
-        self._pointer = PointerSheet(session.client, session.point)
+        self._built = self._was_fixed = False
+        self._pointer = PointerSheet(session.client, session.drag, session.press)
         self._overlays: Overlays | None = None
         self._waiting: viser.GuiMarkdownHandle | None = None
         self._explore: ExploreTab | None = None
@@ -58,20 +61,19 @@ class Panels:
             )
             tabs = gui.add_tab_group()
             if self._control is not None:
-                with tabs.add_tab("Training", viser.Icon.CHART_LINE):
+                with tabs.add_tab("Training"):
                     self._training = TrainingTab(session, self._control, self._readonly)
-            with tabs.add_tab("Explore", viser.Icon.EYE):
+            with tabs.add_tab("Explore"):
                 self._explore = ExploreTab(session, self._overlays)
-            with tabs.add_tab("Compare", viser.Icon.COLUMNS):
+            with tabs.add_tab("Compare"):
                 self._compare = CompareTab(session)
-            with tabs.add_tab("Capture", viser.Icon.CAMERA):
+            with tabs.add_tab("Capture"):
                 self._capture = CaptureTab(session)
             if not self._readonly:
-                with tabs.add_tab("Make", viser.Icon.MOVIE):
+                with tabs.add_tab("Make"):
                     self._make = MakeTab(session)
             session.on_change = self.update
             session.on_status = self._explore.update_status
-        self._compare.fill_gallery()
 
     def on_content(self, before: Content, after: Content) -> None:
         """The workspace changed."""
@@ -86,13 +88,18 @@ class Panels:
     def update(self) -> None:
         """The session or the content changed: all tabs follow."""
         with self._lock:
-            comparison = self.session.comparison
-            if self._overlays is not None:
-                self._overlays.hide(comparison is not None)
-            if comparison is not None and comparison.view is not None:
+            fixed, free = self.session.fixed, self.session.comparison is not None
+            for drawn in (self._overlays, self._make):
+                if drawn is not None:
+                    drawn.hide(fixed or free)
+            if fixed:
                 self._pointer.place(self.session.pilot.viewpoint)
             else:
                 self._pointer.remove()
+            if fixed and not self._was_fixed and self.session.canvas[0] < NARROW:
+                # On a phone the panel would cover the pictures.
+                self.session.client.gui.main_panel.minimize()
+            self._was_fixed = fixed
             if self._explore is not None:
                 self._explore.update()
             if self._compare is not None:

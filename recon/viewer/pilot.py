@@ -108,6 +108,11 @@ class Pilot:
                 self._home = here
             return _apart(self._home, here)
 
+    def stay(self) -> None:
+        """Take the present place for home, as after a flight."""
+        with self._lock:
+            self._home = self.viewpoint
+
     def close(self) -> None:
         """End a flight under way."""
         self._closed = True

@@ -1,8 +1,8 @@
-"""Dragging on the pictures of a comparison: the divider and the magnifier.
+"""Pressing and dragging on pictures that fill the canvas: divider, magnifier, thumbnails.
 
 viser reports drags on scene nodes only, and a drag on no node orbits the camera. So an invisible
-sheet right before the camera takes them while photos are compared, when there is nothing to
-orbit.
+sheet right before the camera takes them while pictures are shown that cannot be
+orbited.
 """
 
 from __future__ import annotations
@@ -24,13 +24,22 @@ SIZE = 40 * DISTANCE
 
 
 class PointerSheet:
-    """Calls `on_point(x, y)`, fractions of the canvas from its upper left, at presses and drags."""
+    """Tells of drags and presses as (x, y), fractions of the canvas from its upper left.
+
+    Args:
+        on_drag: called on the web server's own thread: must return at once.
+        on_press: called on a thread of the pool.
+    """
 
     def __init__(
-        self, client: viser.ClientHandle, on_point: Callable[[float, float], None]
+        self,
+        client: viser.ClientHandle,
+        on_drag: Callable[[float, float], None],
+        on_press: Callable[[float, float], None],
     ) -> None:
         self._client = client
-        self._on_point = on_point
+        self._on_drag = on_drag
+        self._on_press = on_press
         self._sheet: viser.ImageHandle | None = None
         self._lock = threading.Lock()
 
@@ -61,7 +70,7 @@ class PointerSheet:
             @sheet.on_drag("left")
             async def _(event: Any) -> None:
                 # async: drags stay in order; the work itself is done on the render thread.
-                self._on_point(*event.end_screen_pos)
+                self._on_drag(*event.end_screen_pos)
 
             self._client.scene.on_click()(self._clicked)
 
@@ -74,7 +83,7 @@ class PointerSheet:
                 self._sheet = None
 
     def _clicked(self, event: viser.SceneClickEvent) -> None:
-        self._on_point(*event.screen_pos)
+        self._on_press(*event.screen_pos)
 
 
 def _facing(forward: np.ndarray) -> np.ndarray:

@@ -24,6 +24,8 @@ from recon.viewer.tab_training import TrainingControl
 from recon.viewer.workspace import Content, Photos, Workspace
 
 PORTS_TRIED = 50
+PANEL_WIDTH = 340
+"""Pixels; all tabs fit in one row."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +75,7 @@ class ViewerServer:
         self._server.scene.configure_default_lights(enabled=False, cast_shadow=False)
         configure_theme(self._server.gui, self.options.dark)
         self._server.gui.main_panel.dock_right()
+        self._server.gui.main_panel.set_width(PANEL_WIDTH)
         self._set_initial_camera(workspace.content)
         self._told = workspace.content
         self._changed = threading.Event()

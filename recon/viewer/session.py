@@ -8,7 +8,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -19,7 +19,9 @@ from recon.model import RenderOptions, RenderOutput
 from recon.viewer.cameras import best_view, pinhole, vertical_fov
 from recon.viewer.compare import Comparison, ComparisonPicture, PhotoTask
 from recon.viewer.compose import GAP, Arrangement, message
+from recon.viewer.gallery import Gallery
 from recon.viewer.images import Mode, Rgb8, develop
+from recon.viewer.look import Look, Status
 from recon.viewer.pilot import Pilot
 from recon.viewer.request import Frame, Layer, Request, scaled
 from recon.viewer.scheduler import RenderScheduler
@@ -27,39 +29,6 @@ from recon.viewer.workspace import Content, NamedModel, Photos, Workspace
 
 JPEG_MOVING = 70
 JPEG_REST = 92
-
-
-@dataclass(frozen=True)
-class Look:
-    """How one client wants to see the model.
-
-    Attributes:
-        model: key of the model.
-        longest: most pixels on the longer side of a frame.
-        background: sRGB 0..1 behind the model; None is the scene's own.
-    """
-
-    model: str = ""
-    mode: Mode = "Colour"
-    longest: int = 1280
-    background: tuple[float, float, float] | None = None
-    dark: bool = True
-
-
-@dataclass
-class Status:
-    """What the last frame was like, for the status line."""
-
-    width: int = 0
-    height: int = 0
-    seconds: float = 0.0
-    pixels_per_second: float = 0.0
-    frames_per_second: float = 0.0
-    _times: list[float] = field(default_factory=list)
-
-    def tick(self, now: float) -> None:
-        self._times = [t for t in self._times if now - t < 1.0] + [now]
-        self.frames_per_second = float(len(self._times))
 
 
 class Session:
@@ -81,6 +50,7 @@ class Session:
         self.arrangement = Arrangement()
         self.comparison: Comparison | None = None
         self.picture: ComparisonPicture | None = None
+        self.gallery: Gallery | None = None
         self.on_change: Callable[[], None] = lambda: None
         self.on_status: Callable[[], None] = lambda: None
         self.scheduler = scheduler
@@ -128,7 +98,7 @@ class Session:
         if view is None or content.scene is None:
             return
         with self._lock:
-            self.comparison = self.picture = None
+            self.comparison = self.picture = self.gallery = None
         self.on_change()
         if not self.pilot.fly_to_photo(view, content.scene):
             return
@@ -138,20 +108,37 @@ class Session:
         self.refresh()
 
     def explore(self) -> None:
-        """Leave the comparison; the camera stays where it is."""
+        """Leave the comparison or the thumbnails; the camera stays where it is."""
         with self._lock:
-            if self.comparison is None:
+            if self.comparison is None and self.gallery is None:
                 return
-            self.comparison = self.picture = None
+            self.comparison = self.picture = self.gallery = None
         self.on_change()
         self.refresh()
 
     def compare_here(self) -> None:
         """Show the methods beside one another from the free camera."""
         with self._lock:
-            self.comparison, self.picture = Comparison(None, self.arrangement), None
+            self.comparison = Comparison(None, self.arrangement)
+            self.picture = self.gallery = None
         self.on_change()
         self.refresh()
+
+    def show_gallery(self, split: str) -> None:
+        """Show the photos of a split ("test" or "train") as thumbnails to choose from."""
+        self.pilot.stay()
+        with self._lock:
+            self.comparison = self.picture = None
+            self.gallery = Gallery.of(self.content, self.model(), split)
+        self.on_change()
+        self.refresh()
+
+    @property
+    def fixed(self) -> bool:
+        """Whether the canvas shows pictures that do not follow the camera."""
+        with self._lock:
+            at_photo = self.comparison is not None and self.comparison.view is not None
+            return at_photo or self.gallery is not None
 
     def arrange(self, **changes: Any) -> None:
         """Change fields of the arrangement, of this comparison and those to come."""
@@ -166,8 +153,19 @@ class Session:
         else:
             self._compose_again()
 
-    def point(self, x: float, y: float) -> None:
-        """A press or drag at fractions of the canvas: the divider or the magnifier."""
+    def press(self, x: float, y: float) -> None:
+        """A press at fractions of the canvas: a thumbnail is compared, else as for a drag."""
+        with self._lock:
+            gallery = self.gallery
+        if gallery is None:
+            self.drag(x, y)
+            return
+        view = gallery.pick((x, y), self.canvas)
+        if view is not None:
+            self.compare(view.name)
+
+    def drag(self, x: float, y: float) -> None:
+        """A drag at fractions of the canvas: the divider or the magnifier."""
         with self._lock:
             comparison, picture = self.comparison, self.picture
         if comparison is None or picture is None:
@@ -211,14 +209,15 @@ class Session:
 
     def on_camera(self) -> None:
         """The browser's camera moved or its window changed size."""
-        with self._lock:
-            pinned = self.comparison is not None and self.comparison.view is not None
-        if pinned and self.pilot.left_home():
-            self.explore()
-        elif not pinned:
+        if not self.fixed:
             self.refresh(moving=True)
+        elif self.pilot.left_home():
+            self.explore()
         elif self._sent_canvas != self.canvas:
-            self._compose_again()
+            if self.gallery is not None:
+                self.refresh()
+            else:
+                self._compose_again()
 
     # Frames.
 
@@ -233,8 +232,10 @@ class Session:
             return
         try:
             with self._lock:
-                comparison = self.comparison
-            if comparison is None:
+                comparison, gallery = self.comparison, self.gallery
+            if gallery is not None:
+                request = self._gallery_request(content, gallery)
+            elif comparison is None:
                 request = self._explore_request(content, moving)
             elif comparison.view is None:
                 request = self._free_request(content, comparison, moving)
@@ -259,6 +260,13 @@ class Session:
             self._note_frame(frame, picture.shape[1], picture.shape[0], layer)
 
         return Request((layer,), deliver, self.fail, "moving" if moving else "still")
+
+    def _gallery_request(self, content: Content, gallery: Gallery) -> Request:
+        def deliver(_: Frame) -> None:
+            size = self._sent_canvas = self.canvas
+            self.send(gallery.compose(self.photos, content, size, self.look.dark), JPEG_REST)
+
+        return Request((), deliver, self.fail)
 
     def _photo_request(self, content: Content, comparison: Comparison) -> Request | None:
         """Truth and renders at the photo's own camera, exactly as `recon eval` renders it."""
@@ -329,6 +337,7 @@ class Session:
         self.status.width, self.status.height = width, height
         self.status.seconds = frame.seconds
         self.status.pixels_per_second = self.scheduler.pixels_per_second(layer.key)
+        self.status.final = frame.final
         self.status.tick(time.monotonic())
         self.on_status()
 

@@ -98,7 +98,8 @@ def _failed(content: Content) -> str:
     if content.scene is None or not content.scene.failed:
         return ""
     rows = [f"- `{name}`: {reason}" for name, reason in content.scene.failed]
-    return f"**{len(rows)} photos have no camera:**\n\n" + "\n".join(rows)
+    head = "1 photo has" if len(rows) == 1 else f"{len(rows)} photos have"
+    return f"**{head} no camera:**\n\n" + "\n".join(rows)
 
 
 def _methods(content: Content) -> str:

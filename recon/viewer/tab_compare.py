@@ -11,7 +11,7 @@ from recon.viewer.compose import LAYOUTS
 from recon.viewer.session import Session
 from recon.viewer.workspace import Content
 
-THUMBNAILS = 16
+HELD_OUT = "Held out"
 NONE: tuple[str, ...] = ("(none)",)
 INTRO = "Pick a photo: the camera flies there and shows **photo | render | error**."
 
@@ -24,9 +24,10 @@ class CompareTab:
         gui = session.client.gui
         self._names: dict[str, str] = {}
         gui.add_markdown(INTRO)
-        self._split = gui.add_dropdown("Photos", options=("Held out", "Training"))
+        self._split = gui.add_dropdown("Photos", options=(HELD_OUT, "Training"))
         self._view = gui.add_dropdown("Photo", options=NONE)
-        self._show = gui.add_button("Show truth and render", icon=viser.Icon.COLUMNS, color="blue")
+        self._all = gui.add_button("Choose from thumbnails", icon=viser.Icon.LAYOUT_GRID)
+        self._show = gui.add_button("Show photo and render", icon=viser.Icon.COLUMNS)
         self._step = gui.add_button_group("Go to", options=("Previous", "Next"))
         self._layout = gui.add_dropdown("Layout", options=LAYOUTS)
         self._divider = gui.add_slider(
@@ -36,7 +37,6 @@ class CompareTab:
         self._here = gui.add_button("Compare the models from here", icon=viser.Icon.LAYERS_SUBTRACT)
         self._leave = gui.add_button("Back to exploring", icon=viser.Icon.ARROW_BACK)
         self._leave.visible = False
-        self._gallery = gui.add_folder("Thumbnails", expand_by_default=True)
         self._fill()
         self._wire()
         self.update()
@@ -48,7 +48,7 @@ class CompareTab:
         scene = content.scene
         if scene is None:
             return []
-        held_out = self._split.value == "Held out"
+        held_out = self._split.value == HELD_OUT
         views = scene.test_views if held_out else scene.train_views
         named = self._session.model()
         if named is None:
@@ -70,20 +70,6 @@ class CompareTab:
                 (label for label, name in self._names.items() if name == chosen), options[0]
             )
 
-    def fill_gallery(self) -> None:
-        """Thumbnails with a button each; called once, off the way of the first picture."""
-        content, session = self._session.content, self._session
-        if content.scene is None:
-            return
-        gui = session.client.gui
-        with self._gallery:
-            for view, psnr in self._views(content)[:THUMBNAILS]:
-                gui.add_image(
-                    session.photos.thumbnail(view, content.scene), format="jpeg", jpeg_quality=75
-                )
-                button = gui.add_button(_label(view, psnr))
-                button.on_click(lambda _, name=view.name: session.compare(name))
-
     # Acting.
 
     def _wire(self) -> None:
@@ -96,12 +82,14 @@ class CompareTab:
         from_page(self._view, self.open)
         from_page(self._layout, self._lay_out)
         from_page(self._divider, lambda: session.arrange(split=float(self._divider.value)))
+        self._all.on_click(lambda _: self.choose())
         self._show.on_click(lambda _: self.open())
         self._step.on_click(lambda _: self.move(-1 if self._step.value == "Previous" else 1))
         self._here.on_click(lambda _: session.compare_here())
         self._leave.on_click(lambda _: session.explore())
         gui = session.client.gui
         commands = (
+            (gui.add_command("Choose from thumbnails", hotkey="G"), self.choose),
             (gui.add_command("Compare at the chosen photo", hotkey="C"), self.open),
             (gui.add_command("Next photo", hotkey="N"), lambda: self.move(1)),
             (gui.add_command("Previous photo", hotkey="P"), lambda: self.move(-1)),
@@ -116,6 +104,10 @@ class CompareTab:
         name = self._names.get(self._view.value)
         if name is not None:
             self._session.compare(name)
+
+    def choose(self) -> None:
+        """Show the thumbnails."""
+        self._session.show_gallery("test" if self._split.value == HELD_OUT else "train")
 
     def move(self, by: int) -> None:
         """To a neighbour in the list, round its end."""
@@ -145,7 +137,7 @@ class CompareTab:
         """Follow the comparison: its photo, its figures."""
         self._fill()
         comparison, picture = self._session.comparison, self._session.picture
-        self._leave.visible = comparison is not None
+        self._leave.visible = comparison is not None or self._session.gallery is not None
         self._here.visible = len(self._session.content.models) > 1
         self._layout.value = self._session.arrangement.layout
         self._divider.visible = self._session.arrangement.layout == "Split"

@@ -21,9 +21,10 @@ BACKGROUNDS: dict[str, tuple[float, float, float] | None] = {
 }
 SIZES = {"Half": 640, "Normal": 1280, "Full": 4096}
 NONE: tuple[str, ...] = ("(none)",)
-HELP = """**Move:** drag to orbit, right-drag to pan, wheel to zoom. `W A S D` to walk, `Q` `E` down
-and up, arrows to turn. `H` takes you home, `V` switches colour, depth, normals, alpha.
-**Compare:** pick a photo in the *Compare* tab, or click a camera, to see truth and render."""
+HELP = """**Move:** drag to orbit, right-drag to pan, wheel to zoom; `W A S D` to walk, `Q` `E` down
+and up, arrows to turn; `H` home, `V` next mode.
+
+**Compare with the photos:** `G` shows them all, `C` the worst one; or click a camera."""
 
 
 class ExploreTab:
@@ -106,17 +107,18 @@ class ExploreTab:
         self._model.visible = len(models) > 1
 
     def update_status(self) -> None:
-        """Follow the frames, at most twice a second."""
+        """Follow the frames, at most twice a second while they are many."""
         now = time.monotonic()
         status = self._session.status
-        if now - self._last_status < 0.5:
+        if now - self._last_status < 0.5 and not status.final:
             return
         self._last_status = now
         named = self._session.model()
         size = "" if named is None else f"{named.model.size:,} primitives. "
+        rate = "" if status.final else f", {status.frames_per_second:.0f} frames/s"
         self._status.content = (
             f"{size}{status.width} x {status.height} in {1000 * status.seconds:.0f} ms, "
-            f"{status.pixels_per_second / 1e6:.1f} Mpixel/s"
+            f"{status.pixels_per_second / 1e6:.1f} Mpixel/s{rate}"
         )
         fov = round(math.degrees(self._session.pilot.viewpoint.fov))
         if abs(fov - self._fov.value) >= 1 and 10 <= fov <= 120:

@@ -86,6 +86,11 @@ class MakeTab:
         """Follow the content: whether there is a file to save."""
         self._export.visible = self._session.content.export is not None
 
+    def hide(self, hidden: bool) -> None:
+        """Hide the path while pictures fill the canvas."""
+        if self._line is not None:
+            self._line.visible = not hidden
+
     # The path.
 
     def _add(self) -> None:

@@ -180,11 +180,12 @@ class Workspace:
 
 
 class Photos:
-    """The capture's photos at the sizes that are shown; the last few are kept."""
+    """The capture's photos at the sizes that are shown; thumbnails and the last few are kept."""
 
     def __init__(self, keep: int = 24) -> None:
         self._keep = keep
         self._cache: OrderedDict[tuple[Path, int, int], Rgb8] = OrderedDict()
+        self._thumbnails: dict[str, Rgb8] = {}
         self._lock = threading.Lock()
 
     def at(self, view: View, camera: Camera, scene: PosedScene) -> Rgb8:
@@ -206,9 +207,15 @@ class Photos:
         return image
 
     def thumbnail(self, view: View, scene: PosedScene) -> Rgb8:
-        """A small copy, not kept; grey when the photo cannot be read."""
+        """A small copy, kept for all clients; grey when the photo cannot be read."""
+        with self._lock:
+            if view.name in self._thumbnails:
+                return self._thumbnails[view.name]
         camera = view.camera.fit_long_side(THUMBNAIL)
         try:
-            return load_rgb8(view.image_path, camera.width, camera.height, scene.background)
+            image = load_rgb8(view.image_path, camera.width, camera.height, scene.background)
         except (ReconError, OSError):
-            return np.full((camera.height, camera.width, 3), 128, np.uint8)
+            image = np.full((camera.height, camera.width, 3), 128, np.uint8)
+        with self._lock:
+            self._thumbnails[view.name] = image
+        return image
