@@ -15,6 +15,7 @@ F64 = NDArray[np.float64]
 _WIDEST_GAP = np.radians(100.0)
 # Share of the covered arc that is left out at either end.
 _MARGIN = 0.08
+_POWER = 12
 _SMOOTHING = np.radians(25.0)
 
 
@@ -22,7 +23,7 @@ def orbit_cameras(scene: PosedScene, frames: int, width: int, height: int) -> tu
     """`frames` cameras on a closed path, in normalised space (+Z is up).
 
     Where photos go all the way round it is a full circle; where they do not, a swing to and fro
-    over the arc that they cover. Height and distance follow those of the photos near by.
+    over the arc that they cover. Elevation and distance follow those of the photos near by.
 
     Raises:
         OptionError: fewer than two photos have cameras, or fewer than one frame is asked for.
@@ -34,20 +35,18 @@ def orbit_cameras(scene: PosedScene, frames: int, width: int, height: int) -> tu
     focus = focus_point(scene)
     offsets = np.stack([view.camera.centre for view in scene.views]) - focus
     angles = np.arctan2(offsets[:, 1], offsets[:, 0])
-    heights = offsets[:, 2]
-    radii = np.hypot(offsets[:, 0], offsets[:, 1])
+    distances = np.linalg.norm(offsets, axis=1)
+    elevations = np.arcsin(offsets[:, 2] / np.maximum(distances, 1e-12))
     lens = _lens(scene, width, height)
     cameras = []
     for angle in _path_angles(angles, frames):
         weights = np.exp(-0.5 * (_wrapped(angles - angle) / _SMOOTHING) ** 2) + 1e-9
-        radius = float(np.average(radii, weights=weights))
-        eye = focus + np.array(
-            [
-                radius * np.cos(angle),
-                radius * np.sin(angle),
-                float(np.average(heights, weights=weights)),
-            ]
-        )
+        # A high power mean: nearly as far away as the farthest photos near by, which show most.
+        distance = np.average(distances**_POWER, weights=weights) ** (1.0 / _POWER)
+        elevation = np.average(elevations, weights=weights)
+        flat = np.cos(elevation)
+        direction = [flat * np.cos(angle), flat * np.sin(angle), np.sin(elevation)]
+        eye = focus + distance * np.array(direction)
         cameras.append(lens.at(look_at(eye, focus, [0.0, 0.0, 1.0])))
     return tuple(cameras)
 

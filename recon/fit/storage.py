@@ -117,4 +117,6 @@ def require_space(path: Path, needed: int) -> None:
 
 def megabytes(count: float) -> str:
     """A number of bytes for people."""
+    if count == 0:
+        return "none"
     return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{max(1, round(count / 1e6))} MB"
