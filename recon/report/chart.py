@@ -62,6 +62,7 @@ def line_chart(points: Sequence[Point], until: float, style: ChartStyle) -> Html
     times = [
         _label(tick_label(t), x(t * divisor), HEIGHT - 9, "middle")
         for t in linear_ticks(0, span / divisor)
+        if x(t * divisor) < WIDTH - 32  # the unit stands there
     ]
     unit = el("text", "min" if minutes else "s", class_="unit", x=WIDTH - 4, y=HEIGHT - 9)
     path = "M" + "L".join(f"{x(s)} {y(v)}" for s, v in shown)

@@ -202,7 +202,9 @@ def _pairs(pairs: list[tuple[str, str]]) -> Html:
     return el("table", el("tbody", *rows), class_="pairs")
 
 
-def _flattened(settings: Mapping[str, Any], prefix: str = "", depth: int = 0) -> Iterator:
+def _flattened(
+    settings: Mapping[str, Any], prefix: str = "", depth: int = 0
+) -> Iterator[tuple[str, str]]:
     """Nested settings as ("splat.steps", "7000") pairs."""
     for key, value in settings.items():
         if depth == 0 and key == "identity":
