@@ -357,3 +357,24 @@ def test_fused_adam_is_adam() -> None:
         # The direction of a gradient that is 0 up to rounding is noise: leave those out.
         steady = (grads.abs() > 1e-9) & always[:, None]
         torch.testing.assert_close(got[steady], parameter.detach()[steady], atol=2e-6, rtol=1e-5)
+
+
+@pytest.mark.parametrize(("width", "height"), [(43, 43), (33, 18)])
+def test_padding_never_reaches_a_result(width: int, height: int) -> None:
+    """Images are padded to whole tiles; what an earlier, larger view left there must not matter."""
+    view = make_view(width, height)
+    rows = native_cpu.pack(cast(make_splats(200, seed=6), torch.float32)).detach()
+    blocks = native_cpu.rows_to_blocks(rows)
+    target = torch.full((3, height, width), 90, dtype=torch.uint8)
+    grads = []
+    for poison in (0.0, math.nan):
+        engine = native_cpu.Engine()
+        large = make_view(96, 80)
+        engine.forward(blocks, len(rows), large, RasterOptions(background=(poison,) * 3))
+        engine.set_gradients(torch.full((80, 96, 3), poison))
+        engine.forward(blocks, len(rows), view, RasterOptions())
+        engine.loss(target)
+        engine.backward()
+        grads.append(engine.gradients(blocks))
+    assert torch.isfinite(grads[0]).all()
+    assert torch.equal(*grads)

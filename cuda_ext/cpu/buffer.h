@@ -33,6 +33,11 @@ public:
     if (keep && data_ != nullptr)
       std::memcpy(fresh, data_, static_cast<size_t>(capacity_) * sizeof(T));
     std::free(data_);
+#if defined(RECON_POISON)
+    // Tests: whatever reads memory that was never written shows up as NaN.
+    char *begin = static_cast<char *>(fresh) + (keep ? capacity_ * sizeof(T) : 0);
+    std::memset(begin, 0xff, bytes - static_cast<size_t>(begin - static_cast<char *>(fresh)));
+#endif
     data_ = static_cast<T *>(fresh);
     capacity_ = wanted;
   }

@@ -76,7 +76,7 @@ recon_cpu::RasterWork raster_work(const Frame &frame) {
     const float ox = static_cast<float>(tx * kTile), oy = static_cast<float>(ty * kTile);
     alignas(32) float t[kMicros][kLanes];
     for (int i = 0; i < kMicros; ++i)
-      inside(frame, tx, ty, i).store(t[i]);
+      mask(inside(frame, tx, ty, i), F8(1.0f)).store(t[i]);
     int64_t visited = 0, counted = 0;
     uint32_t open = ~0u;
     for (uint32_t j = frame.tile_begin[tile]; j < frame.tile_begin[tile + 1] && open != 0; ++j) {

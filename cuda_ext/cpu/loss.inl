@@ -63,20 +63,22 @@ template <int Q> struct BlurRing {
   }
 };
 
-RECON_FN void target_row(const uint8_t *in, int width, float *out) {
+// A row of bytes as 0..1, and 0 in the padding: 0 times a weight of 0 must stay 0.
+RECON_FN void byte_row(const uint8_t *in, int width, int64_t padded, float *out) {
   for (int x = 0; x < width; ++x)
     out[x] = static_cast<float>(in[x]) * (1.0f / 255.0f);
+  for (int64_t x = width; x < padded; ++x)
+    out[x] = 0.0f;
 }
 
 // Weight of each pixel of a row, 0 in the padding.
 RECON_FN void weight_row(const uint8_t *in, int row, int width, int64_t padded, float *out) {
-  for (int64_t x = width; x < padded; ++x)
-    out[x] = 0.0f;
-  if (in != nullptr)
-    target_row(in + static_cast<int64_t>(row) * width, width, out);
-  else
-    for (int x = 0; x < width; ++x)
-      out[x] = 1.0f;
+  if (in != nullptr) {
+    byte_row(in + static_cast<int64_t>(row) * width, width, padded, out);
+    return;
+  }
+  for (int64_t x = 0; x < padded; ++x)
+    out[x] = x < width ? 1.0f : 0.0f;
 }
 
 // Streams the rows [first, last) through the ring: fill(row) writes the raw rows, use(row) reads
@@ -139,7 +141,7 @@ double photometric_loss(Frame &frame, LossScratch &scratch, const uint8_t *targe
             [&](int row) {
               const float *x = x_plane + row * stride;
               float *rx = ring.raw_row(0), *ry = ring.raw_row(1);
-              target_row(y_plane + static_cast<int64_t>(row) * width, width, ry);
+              byte_row(y_plane + static_cast<int64_t>(row) * width, width, padded, ry);
               std::memcpy(rx, x, static_cast<size_t>(width) * sizeof(float));
               float *rp = ring.raw_row(2), *rq = ring.raw_row(3);
               for (int64_t i = 0; i < padded; i += kLanes) {
@@ -187,7 +189,7 @@ double photometric_loss(Frame &frame, LossScratch &scratch, const uint8_t *targe
       float *e_plane = frame.image_grad.data() + kPlaneError * plane;
       const uint8_t *y_plane = target + c * pixels;
       auto finish = [&](int row, int index) {
-        target_row(y_plane + static_cast<int64_t>(row) * width, width, y);
+        byte_row(y_plane + static_cast<int64_t>(row) * width, width, padded, y);
         const float *x = x_plane + row * stride;
         float *g = g_plane + row * stride, *error = e_plane + row * stride;
         weight_row(options.weight, row, width, padded, weight);

@@ -87,13 +87,12 @@ RECON_FN void store_micro(float *p, int64_t stride, int micro, F8 x) {
   *reinterpret_cast<vf4u *>(q + stride) = __builtin_shufflevector(x.v, x.v, 4, 5, 6, 7);
 }
 
-// 1 in the pixels of the micro that lie in the image, 0 in the padding.
-RECON_FN F8 inside(const Frame &frame, int tx, int ty, int micro) {
+// The pixels of the micro that lie in the image, not in its padding.
+RECON_FN M8 inside(const Frame &frame, int tx, int ty, int micro) {
   const F8 x = F8::load(kGrid.x[micro >> 3]) + F8(static_cast<float>(tx * kTile));
   const F8 y = F8::load(kGrid.y[micro & 7]) + F8(static_cast<float>(ty * kTile));
-  return mask((x < F8(static_cast<float>(frame.view.width))) &
-                  (y < F8(static_cast<float>(frame.view.height))),
-              F8(1.0f));
+  return (x < F8(static_cast<float>(frame.view.width))) &
+         (y < F8(static_cast<float>(frame.view.height)));
 }
 
 // Offset, exponent and alpha of a splat in a micro; alpha is 0 where it must not count.
@@ -132,11 +131,12 @@ template <bool Depth> void forward_tile(Frame &frame, int tile) {
   uint32_t open = 0;
   for (int i = 0; i < kMicros; ++i) {
     ForwardMicro &m = micros[i];
-    const F8 in = inside(frame, tx, ty, i), zero(0.0f);
+    const M8 in = inside(frame, tx, ty, i);
+    const F8 zero(0.0f);
     F8::load(kGrid.x[i >> 3]).store(m.x);
     F8::load(kGrid.y[i & 7]).store(m.y);
-    in.store(m.t);
-    open |= static_cast<uint32_t>(any(in > zero)) << i;
+    mask(in, F8(1.0f)).store(m.t);
+    open |= static_cast<uint32_t>(any(in)) << i;
     for (int c = 0; c < 3; ++c)
       zero.store(m.color[c]);
     zero.store(m.depth);
@@ -197,28 +197,31 @@ template <bool Depth> void backward_tile(Frame &frame, int tile) {
   uint32_t open = 0;
   for (int i = 0; i < kMicros; ++i) {
     BackwardMicro &m = micros[i];
-    const F8 in = inside(frame, tx, ty, i);
+    // The padding around the image holds anything, NaN included: mask it, never multiply by 0.
+    const M8 in = inside(frame, tx, ty, i);
     F8::load(kGrid.x[i >> 3]).store(m.x);
     F8::load(kGrid.y[i & 7]).store(m.y);
-    in.store(m.t);
-    open |= static_cast<uint32_t>(any(in > F8(0.0f))) << i;
+    mask(in, F8(1.0f)).store(m.t);
+    open |= static_cast<uint32_t>(any(in)) << i;
+    auto read = [&](const float *from, int plane) {
+      return mask(in, load_micro(from + plane * frame.plane, frame.stride, i));
+    };
     F8 rest(0.0f);
     for (int c = 0; c < 3; ++c) {
-      const F8 g = in * load_micro(grad + c * frame.plane, frame.stride, i);
+      const F8 g = read(grad, c);
       g.store(m.g[c]);
-      rest += g * load_micro(image + c * frame.plane, frame.stride, i);
+      rest += g * read(image, c);
     }
     if (frame.has_alpha_grad)
       // alpha = 1 - T: behind the last splat lies a layer of "colour" -g_alpha.
-      rest = rest - in * load_micro(grad + kPlaneGradAlpha * frame.plane, frame.stride, i) *
-                        load_micro(image + kPlaneT * frame.plane, frame.stride, i);
+      rest = rest - read(grad, kPlaneGradAlpha) * read(image, kPlaneT);
     if (Depth) {
-      const F8 g = in * load_micro(grad + kPlaneGradDepth * frame.plane, frame.stride, i);
+      const F8 g = read(grad, kPlaneGradDepth);
       g.store(m.g_depth);
-      rest += g * load_micro(image + kPlaneDepth * frame.plane, frame.stride, i);
+      rest += g * read(image, kPlaneDepth);
     }
     rest.store(m.rest);
-    load_micro(grad + kPlaneError * frame.plane, frame.stride, i).store(m.error);
+    read(grad, kPlaneError).store(m.error);
   }
 
   const float ox = static_cast<float>(tx * kTile), oy = static_cast<float>(ty * kTile);

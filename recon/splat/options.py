@@ -18,8 +18,8 @@ class LearningRates:
     docs/performance.md.
     """
 
-    means: float = 4e-4
-    means_final: float = 4e-6
+    means: float = 1e-3
+    means_final: float = 1e-5
     quats: float = 2e-3
     log_scales: float = 1e-2
     logit_opacities: float = 4e-2

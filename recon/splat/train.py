@@ -136,7 +136,8 @@ class SplatTrainer:
         engine = native_cpu.Engine()
         losses: list[float] = []
         last_event = last_event_step = -math.inf
-        next_eval = clock.seconds() + (options.eval_every or math.inf)
+        eval_every = math.inf if options.eval_every is None else options.eval_every
+        next_eval = clock.seconds() + eval_every
         next_checkpoint = clock.seconds() + options.checkpoint_every
         reason = "done"
         while self.progress < 1.0:
@@ -168,7 +169,7 @@ class SplatTrainer:
             if now >= next_eval and self._scene.test_views:
                 with clock.paused():
                     yield self._evaluate()
-                next_eval = now + (options.eval_every or math.inf)
+                next_eval = now + eval_every
             if self._dir is not None and now >= next_checkpoint:
                 yield self._checkpoint()
                 next_checkpoint = clock.seconds() + options.checkpoint_every

@@ -1,0 +1,327 @@
+"""Splat training on a small analytic scene: schedules, growth, checkpoints, resuming, stopping."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from recon.errors import BackendUnavailable, FormatError, OptionError, TrainingError
+from recon.formats.splat_cloud import SplatCloud
+from recon.geometry import Camera, Sim3, look_at
+from recon.model import (
+    CheckpointEvent,
+    EvalEvent,
+    FinishedEvent,
+    NoticeEvent,
+    RadianceModel,
+    RenderOptions,
+    StepEvent,
+    Trainer,
+)
+from recon.scene import PosedScene, SparsePoints, View
+
+native_cpu = pytest.importorskip("recon.kernels.native_cpu", reason="native kernels not built")
+from recon.splat import (  # noqa: E402
+    SplatModel,
+    SplatOptions,
+    SplatTrainer,
+    schedule,
+    splat_preset,
+)
+from recon.splat.checkpoint import list_checkpoints  # noqa: E402
+from recon.splat.densify import ErrorSplitter, split  # noqa: E402
+from recon.splat.state import SplatState, morton_order  # noqa: E402
+
+SIZE = 64
+
+
+def true_cloud(n: int = 300) -> SplatCloud:
+    """A ball of coloured splats: the world that the photos show."""
+    rng = np.random.default_rng(3)
+    means = rng.normal(size=(n, 3))
+    means *= 0.5 / np.linalg.norm(means, axis=1, keepdims=True)
+    sh = np.zeros((n, 1, 3))
+    sh[:, 0] = 1.5 * np.sin(4 * means) + 0.3
+    return SplatCloud(
+        means=means.astype(np.float32),
+        quats=rng.normal(size=(n, 4)).astype(np.float32),
+        log_scales=rng.normal(-2.8, 0.3, size=(n, 3)).astype(np.float32),
+        logit_opacities=np.full(n, 2.0, np.float32),
+        sh=sh.astype(np.float32),
+    )
+
+
+@pytest.fixture(scope="module")
+def scene(tmp_path_factory: pytest.TempPathFactory) -> PosedScene:
+    """17 photos of the ball on a ring, every 8th held out, with a noisy cloud."""
+    folder = tmp_path_factory.mktemp("ball")
+    truth = SplatModel.from_cloud(true_cloud())
+    views = []
+    for i in range(17):
+        angle = 2 * math.pi * i / 17
+        camera = Camera(
+            width=SIZE,
+            height=SIZE,
+            fx=70.0,
+            fy=70.0,
+            cx=SIZE / 2,
+            cy=SIZE / 2,
+            cam_from_world=look_at(
+                [1.4 * math.cos(angle), 1.4 * math.sin(angle), 0.5], [0, 0, 0], [0, 0, 1]
+            ),
+        )
+        color = truth.render(camera, RenderOptions()).color.clip(0, 1)
+        path = folder / f"{i:02d}.png"
+        Image.fromarray((255 * color + 0.5).astype(np.uint8)).save(path)
+        views.append(View(path.name, path, camera, "test" if i % 8 == 0 else "train"))
+    rng = np.random.default_rng(0)
+    cloud = true_cloud()
+    keep = rng.choice(len(cloud), 100, replace=False)
+    xyz = cloud.means[keep] + rng.normal(0, 0.01, (100, 3)).astype(np.float32)
+    rgb = np.full((100, 3), 128, np.uint8)
+    return PosedScene(tuple(views), SparsePoints(xyz.astype(np.float32), rgb), Sim3())
+
+
+def small_options(**changes: object) -> SplatOptions:
+    base = SplatOptions(
+        steps=200,
+        max_splats=400,
+        start_factor=2.0,
+        grow_every=20,
+        eval_every=None,
+        checkpoint_every=1e9,
+        threads=2,
+    )
+    return dataclasses.replace(base, **changes)
+
+
+def mean_psnr(model: RadianceModel, scene: PosedScene) -> float:
+    values = []
+    for view in scene.test_views:
+        truth = np.asarray(Image.open(view.image_path), np.float32) / 255
+        mse = np.mean((model.render(view.camera).color.clip(0, 1) - truth) ** 2)
+        values.append(-10 * math.log10(mse))
+    return float(np.mean(values))
+
+
+def test_training_learns_held_out_views(scene: PosedScene) -> None:
+    trainer = SplatTrainer(scene, small_options(steps=600))
+    assert isinstance(trainer, Trainer)
+    before = mean_psnr(trainer.snapshot(), scene)
+    events = list(trainer.run())
+    model = trainer.snapshot()
+    assert isinstance(model, RadianceModel)
+    after = mean_psnr(model, scene)
+    assert after > 26.0
+    assert after > before + 8.0
+    assert 300 < model.size <= 400
+    end = events[-1]
+    assert isinstance(end, FinishedEvent)
+    assert (end.step, end.reason) == (600, "done")
+
+
+def test_same_seed_same_model(scene: PosedScene) -> None:
+    models = []
+    for seed in (0, 0, 1):
+        trainer = SplatTrainer(scene, small_options(seed=seed, steps=80))
+        list(trainer.run())
+        models.append(trainer.snapshot().to_cloud())
+    assert np.array_equal(models[0].means, models[1].means)
+    assert np.array_equal(models[0].sh, models[1].sh)
+    assert not np.array_equal(models[0].means[:50], models[2].means[:50])
+
+
+def test_resume_is_as_if_never_interrupted(scene: PosedScene, tmp_path: Path) -> None:
+    options = small_options(steps=120)
+    whole = SplatTrainer(scene, options)
+    list(whole.run())
+
+    first = SplatTrainer(scene, dataclasses.replace(options, checkpoint_every=0.0), tmp_path)
+    for event in first.run():
+        if isinstance(event, CheckpointEvent) and event.step >= 50:
+            break  # as if killed
+    second = SplatTrainer(scene, options, tmp_path)
+    events = list(second.run())
+    assert any(isinstance(e, NoticeEvent) and "resumed" in e.text for e in events)
+    a, b = whole.snapshot().to_cloud(), second.snapshot().to_cloud()
+    for field in ("means", "quats", "log_scales", "logit_opacities", "sh"):
+        assert np.array_equal(getattr(a, field), getattr(b, field)), field
+
+
+def test_a_broken_checkpoint_is_skipped_and_named(scene: PosedScene, tmp_path: Path) -> None:
+    options = small_options(steps=40, checkpoint_every=0.0)
+    list(SplatTrainer(scene, options, tmp_path).run())
+    old, new = list_checkpoints(tmp_path)
+    new.write_bytes(new.read_bytes()[:1000])
+    trainer = SplatTrainer(scene, options, tmp_path)
+    texts = [e.text for e in trainer.run() if isinstance(e, NoticeEvent)]
+    assert any(new.name in text for text in texts)
+    assert any("resumed" in text for text in texts)
+    assert old.exists()
+
+
+def test_stop_writes_a_checkpoint_and_ends(scene: PosedScene, tmp_path: Path) -> None:
+    trainer = SplatTrainer(scene, small_options(steps=100_000, checkpoint_every=0.0), tmp_path)
+    events = []
+    for event in trainer.run():
+        events.append(event)
+        if isinstance(event, CheckpointEvent):
+            trainer.stop()
+    assert isinstance(events[-1], FinishedEvent)
+    assert events[-1].reason == "stopped"
+    assert list_checkpoints(tmp_path)[-1].name == f"splat-{events[-1].step:07d}.safetensors"
+
+
+def test_time_budget_ends_with_schedules_complete(scene: PosedScene) -> None:
+    trainer = SplatTrainer(scene, small_options(steps=1_000_000, time_budget=1.5))
+    events = list(trainer.run())
+    end = events[-1]
+    assert isinstance(end, FinishedEvent)
+    assert end.reason == "time"
+    assert 1.4 < end.seconds < 4.0
+    steps = [e for e in events if isinstance(e, StepEvent)]
+    assert steps[-1].width == SIZE, "the full resolution must have been reached"
+    assert all(e.eta_seconds <= 1.5 for e in steps)
+    assert trainer.snapshot().sh_degree == 3
+
+
+def test_evaluation_events(scene: PosedScene) -> None:
+    trainer = SplatTrainer(scene, small_options(steps=200, eval_every=0.0))
+    tests = [e for e in trainer.run() if isinstance(e, EvalEvent)]
+    assert tests[0].views == len(scene.test_views)
+    assert tests[-1].psnr > tests[0].psnr
+
+
+def test_save_load_render_are_equal(scene: PosedScene, tmp_path: Path) -> None:
+    trainer = SplatTrainer(scene, small_options(steps=50, antialias=True))
+    list(trainer.run())
+    model = trainer.snapshot()
+    model.save(tmp_path / "splat.safetensors")
+    loaded = SplatModel.load(tmp_path / "splat.safetensors")
+    assert loaded.antialias
+    options = RenderOptions(background=(0.1, 0.2, 0.3), depth=True)
+    a = model.render(scene.views[0].camera, options)
+    b = loaded.render(scene.views[0].camera, options)
+    assert np.array_equal(a.color, b.color)
+    assert np.array_equal(a.depth, b.depth)
+    assert [p.name for p in tmp_path.iterdir()] == ["splat.safetensors"]
+
+
+@pytest.mark.parametrize("keep", [0, 7, 100, 1000])
+def test_truncated_model_is_refused(scene: PosedScene, tmp_path: Path, keep: int) -> None:
+    path = tmp_path / "splat.safetensors"
+    SplatModel.from_cloud(true_cloud()).save(path)
+    path.write_bytes(path.read_bytes()[:keep])
+    with pytest.raises(FormatError, match=r"splat\.safetensors"):
+        SplatModel.load(path)
+
+
+def test_depth_is_where_the_surface_is() -> None:
+    wall = SplatCloud(
+        means=np.array([[0, 0, 0]], np.float32),
+        quats=np.array([[1, 0, 0, 0]], np.float32),
+        log_scales=np.full((1, 3), -1.0, np.float32),
+        logit_opacities=np.array([9.0], np.float32),
+        sh=np.zeros((1, 1, 3), np.float32),
+    )
+    camera = Camera(32, 32, 30.0, 30.0, 16.0, 16.0, look_at([0, -2, 0], [0, 0, 0], [0, 0, 1]))
+    out = SplatModel.from_cloud(wall).render(camera, RenderOptions(depth=True))
+    assert out.depth is not None
+    assert out.depth[16, 16] == pytest.approx(2.0, abs=1e-4)
+    assert out.depth[0, 0] == 0.0 or out.alpha[0, 0] > 0
+
+
+def test_no_points_and_no_views_are_refused(scene: PosedScene) -> None:
+    nothing = SparsePoints(np.zeros((0, 3), np.float32), np.zeros((0, 3), np.uint8))
+    with pytest.raises(TrainingError, match="points"):
+        SplatTrainer(dataclasses.replace(scene, points=nothing), small_options())
+    with pytest.raises(TrainingError, match="training views"):
+        list(
+            SplatTrainer(dataclasses.replace(scene, views=scene.test_views), small_options()).run()
+        )
+    with pytest.raises(BackendUnavailable):
+        SplatTrainer(scene, small_options(backend="reference"))
+
+
+@pytest.mark.parametrize("name", ["draft", "standard", "high"])
+def test_schedules_are_monotonic(name: str) -> None:
+    options = splat_preset(name)
+    points = np.linspace(0, 1, 101)
+    factors = [schedule.image_factor(options, p) for p in points]
+    targets = [schedule.splat_target(options, 5000, p) for p in points]
+    degrees = [schedule.sh_degree(options, p) for p in points]
+    assert factors == sorted(factors, reverse=True)
+    assert factors[-1] == 1.0
+    assert targets == sorted(targets)
+    assert targets[0] == 5000
+    assert targets[-1] == options.max_splats
+    assert degrees == sorted(degrees)
+    assert degrees[-1] == options.sh_degree
+    rates = schedule.adam_settings(options, 1.0).rates
+    assert rates[0] == pytest.approx(options.rates.means_final)
+
+
+def test_unknown_preset_and_bad_options_are_refused() -> None:
+    with pytest.raises(OptionError, match="draft"):
+        splat_preset("fast")
+    for bad in ({"steps": 0}, {"max_splats": 0}, {"time_budget": 0.0}, {"sh_degree": 4}):
+        with pytest.raises(OptionError):
+            SplatOptions(**bad)
+
+
+def test_splitting_keeps_mass_centre_and_spread() -> None:
+    rows = native_cpu.pack(
+        native_cpu.SplatTensors(
+            *(
+                torch.from_numpy(np.array(getattr(true_cloud(20), f)))
+                for f in ("means", "quats", "log_scales", "logit_opacities", "sh")
+            )
+        )
+    )
+    lower, upper = split(rows)
+    torch.testing.assert_close((lower[:, :3] + upper[:, :3]) / 2, rows[:, :3])
+    distance = (upper[:, :3] - lower[:, :3]).norm(dim=1) / 2
+    longest = rows[:, 7:10].max(1)
+    sigma = longest.values.exp()
+    child = lower[:, 7:10].gather(1, longest.indices[:, None])[:, 0].exp()
+    torch.testing.assert_close(distance**2 + child**2, sigma**2, rtol=1e-3, atol=0)
+
+
+def test_growth_stays_in_budget_and_prunes(scene: PosedScene) -> None:
+    options = small_options(prune_opacity=0.05)
+    rows = native_cpu.pack(
+        native_cpu.SplatTensors(
+            *(
+                torch.from_numpy(np.array(getattr(true_cloud(100), f)))
+                for f in ("means", "quats", "log_scales", "logit_opacities", "sh")
+            )
+        )
+    )
+    rows[:10, native_cpu.ROW_OPACITY] = -6.0
+    rows[10, 0] = math.nan
+    state = SplatState.from_rows(rows)
+    state.stats.error += torch.rand(100)
+    state.stats.visible += 3
+    ErrorSplitter(options).update(state, 120, torch.Generator().manual_seed(0))
+    assert state.n == 120
+    assert torch.isfinite(state.rows()).all()
+    assert (torch.sigmoid(state.rows()[:, native_cpu.ROW_OPACITY]) > 0.05).all()
+    assert not state.stats.error.any()
+    # Without error nothing grows; above the target nothing but the faint ones goes.
+    ErrorSplitter(options).update(state, 200, torch.Generator().manual_seed(0))
+    assert state.n == 120
+
+
+def test_morton_order_keeps_neighbours_together() -> None:
+    points = torch.rand(2000, 3, generator=torch.Generator().manual_seed(0))
+    order = morton_order(points)
+    assert torch.equal(order.sort().values, torch.arange(2000))
+    sorted_points = points[order]
+    near = (sorted_points[1:] - sorted_points[:-1]).norm(dim=1).mean()
+    assert near < 0.25 * (points[1:] - points[:-1]).norm(dim=1).mean()
