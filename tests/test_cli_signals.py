@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
+import urllib.request
 from pathlib import Path
 
 import pytest
@@ -110,3 +112,24 @@ def test_two_runs_do_not_share_a_directory(tmp_path: Path) -> None:
     assert f"process {first.pid}" in err
     first.kill()
     finish(first)
+
+
+def test_the_viewer_is_there_while_training_and_stays_until_ctrl_c(tmp_path: Path) -> None:
+    scene = make_photos(tmp_path / "scene")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    process = start(scene, "--steps", "150", "--view", "--port", str(port))
+    wait_for_step(scene, 3, process)
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=10) as page:
+        assert page.status == 200
+    assert process.stderr is not None
+    for line in process.stderr:
+        if "stays open" in line:
+            break
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=10) as page:
+        assert page.status == 200
+    process.send_signal(signal.SIGINT)
+    code, out, err = finish(process)
+    assert code == 0, err
+    assert "held out" in out

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from recon.errors import RunDirError
+from recon.errors import RunDirError, SfmError
 from recon.fit.eventlog import EventLog, read_events
 from recon.fit.manifest import InputFile, Manifest, StageRecord, parse_manifest
 from recon.fit.rundir import RunDir
@@ -131,6 +131,10 @@ def test_an_interrupted_write_leaves_the_old_file(
 def test_disk_errors_in_words_are_recognised() -> None:
     with pytest.raises(RunDirError, match="disk is full"), clear_disk_errors(Path("x")):
         raise RuntimeError("I/O error: No space left on device (os error 28)")
+    with pytest.raises(RunDirError, match="disk is full"), clear_disk_errors(Path("x")):
+        raise SfmError("failed (OSError: [Errno 28] No space left on device)")
+    with pytest.raises(SfmError), clear_disk_errors(Path("x")):
+        raise SfmError("photos do not overlap")
     with pytest.raises(RunDirError, match="cannot write"), clear_disk_errors(Path("x")):
         raise OSError(errno.EROFS, "Read-only file system")
     with pytest.raises(ValueError, match="other"), clear_disk_errors(Path("x")):

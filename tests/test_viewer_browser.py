@@ -20,8 +20,10 @@ from test_viewer_support import BallModel, ball_content
 
 from recon.evaluate import evaluate
 from recon.viewer.compose import place_panes
+from recon.viewer.images import MODES
 from recon.viewer.server import ServerOptions, ViewerServer
 from recon.viewer.session import Session
+from recon.viewer.tab_make import FILM_SIZES
 from recon.viewer.workspace import Workspace
 
 pytestmark = pytest.mark.browser
@@ -153,7 +155,7 @@ def test_modes_change_the_picture(stage: Stage) -> None:
     stage.page.keyboard.press("v")
     until(lambda: stage.session.look.mode == "Depth", "the next mode")
     assert np.abs(stage.stable() - before).mean() > 3
-    for _ in range(3):
+    for _ in range(len(MODES) - 1):
         stage.page.keyboard.press("v")
         time.sleep(0.2)
     until(lambda: stage.session.look.mode == "Colour", "the first mode again")
@@ -229,6 +231,47 @@ def test_moving_away_leaves_the_comparison(stage: Stage) -> None:
     stage.page.mouse.move(300, 300)
     stage.page.mouse.wheel(0, 400)
     until(lambda: session.comparison is None, "exploring")
+
+
+def test_a_film_is_made_and_sent(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    av = pytest.importorskip("av")
+    monkeypatch.setitem(FILM_SIZES, "480p", 64)
+    page = stage.page
+    page.get_by_text("Make", exact=True).first.click()
+    for turn in ((0.5, 0.5), (0.6, 0.5)):
+        stage.drag((0.5, 0.5), turn)
+        page.get_by_role("button", name="Add", exact=True).click()
+        time.sleep(0.2)
+    page.get_by_text("2 keyframes").wait_for()
+    with page.expect_download(timeout=30_000) as download:
+        page.get_by_role("button", name="Render film").click()
+    with av.open(str(download.value.path())) as film:
+        frames = sum(1 for _ in film.decode(video=0))
+    assert frames == 6 * 24
+    assert download.value.suggested_filename.endswith(".mp4")
+
+
+def test_the_comparison_page_opens_without_a_server(stage: Stage, tmp_path: Path) -> None:
+    with stage.page.expect_download() as download:
+        stage.page.get_by_role("button", name="Save comparison").click()
+    file = tmp_path / "comparison.html"
+    download.value.save_as(file)
+    page = stage.page.context.new_page()
+    problems: list[str] = []
+    page.on("pageerror", lambda error: problems.append(str(error)))
+    page.goto(file.as_uri())
+    panes = page.locator(".pane")
+    assert panes.count() == 3
+    page.get_by_text("photo_08.png").first.click()
+    page.get_by_role("button", name="Split").click()
+    assert panes.count() == 1
+    assert page.locator(".bar").is_visible()
+    page.keyboard.press("f")
+    assert page.locator(".bar").count() == 0
+    page.keyboard.press("ArrowRight")
+    assert "2 of 3" in page.locator("#facts").inner_text()
+    page.close()
+    assert problems == []
 
 
 def test_an_error_is_told_on_the_page(stage: Stage) -> None:

@@ -36,6 +36,8 @@ class Comparison:
         if first is None:
             return ()
         others = [m for m in content.models if m.key != first.key]
+        if self.view is not None or any(not m.aside for m in others):
+            others = [m for m in others if not m.aside]
         return (first, *others[: MAX_METHODS - 1]) if self.all_methods else (first,)
 
     def hint(self) -> str:
@@ -160,8 +162,7 @@ class ComparisonPicture:
 
     def compose(self, comparison: Comparison, width: int, height: int, dark: bool) -> Rgb8:
         """The canvas."""
-        hint = comparison.hint() if width >= 480 else ""
-        arrangement = replace(comparison.arrangement, dark=dark, hint=hint)
+        arrangement = replace(comparison.arrangement, dark=dark, hint=comparison.hint())
         return compose(self.panes(), self.width / self.height, arrangement, width, height)
 
     def locate(

@@ -65,7 +65,7 @@ class Arrangement:
         shown: the pane that Flicker shows.
         magnifier: (u, v) of its middle in the picture, or None.
         dark: whether the surround is dark.
-        hint: a line at the bottom of the canvas.
+        hint: a line at the bottom of the canvas, if that is wide enough.
     """
 
     layout: Layout = "Panes"
@@ -76,8 +76,14 @@ class Arrangement:
     hint: str = ""
 
 
+def hint_height(width: int) -> int:
+    """Pixels kept free at the bottom of a canvas for the hint; none on a narrow one."""
+    return 36 if width >= 480 else 0
+
+
 def place_panes(count: int, aspect: float, width: int, height: int) -> list[Place]:
     """Equal places for `count` pictures of `aspect` in the grid that makes them largest."""
+    height -= hint_height(width)
     best: tuple[float, int] = (0.0, 1)
     for columns in range(1, count + 1):
         rows = -(-count // columns)
@@ -195,7 +201,7 @@ def _with_text(canvas: Rgb8, labels: list[_Label], hint: str) -> Rgb8:
         y0 = label.y + margin
         draw.rounded_rectangle((x0, y0, x0 + width, y0 + height), 4, fill=(0, 0, 0, 170))
         draw.text((x0 + 6, y0 + 2), text, font=font, fill=(255, 255, 255, 255))
-    if hint:
+    if hint and hint_height(canvas.shape[1]):
         small = _font(13)
         width = draw.textlength(hint, font=small)
         x0, y0 = (image.width - width) / 2, image.height - 30

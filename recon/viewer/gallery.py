@@ -9,6 +9,7 @@ from recon.viewer.compose import Arrangement, Pane, compose, place_panes
 from recon.viewer.images import Rgb8, crop_to_aspect
 from recon.viewer.workspace import Content, NamedModel, Photos
 
+HINT = "click a photo to compare it   |   Esc: back to exploring"
 AT_MOST = 120
 """More thumbnails than this could not be told apart."""
 
@@ -45,8 +46,7 @@ class Gallery:
             for view, caption in zip(self.views, self.captions, strict=True)
             if scene is not None
         ]
-        hint = "click a photo to compare it   |   Esc: back to exploring" if size[0] > 480 else ""
-        arrangement = Arrangement(dark=dark, hint=hint)
+        arrangement = Arrangement(dark=dark, hint=HINT)
         return compose(panes, aspect, arrangement, *size)
 
     def pick(self, at: tuple[float, float], size: tuple[int, int]) -> View | None:

@@ -15,7 +15,7 @@ from recon.model import RenderOutput
 Rgb8 = NDArray[np.uint8]
 F32 = NDArray[np.float32]
 
-Mode = Literal["Colour", "Depth", "Normals", "Alpha"]
+Mode = Literal["Colour", "Depth", "Normals", "Alpha", "Ellipses"]
 MODES: tuple[Mode, ...] = get_args(Mode)
 
 
@@ -118,7 +118,7 @@ def develop(output: RenderOutput, camera: Camera, mode: Mode) -> Rgb8:
     if mode == "Alpha":
         grey = (np.clip(output.alpha, 0.0, 1.0) * 255.0 + 0.5).astype(np.uint8)
         return np.repeat(grey[..., None], 3, axis=2)
-    if mode == "Colour" or output.depth is None:
+    if mode in ("Colour", "Ellipses") or output.depth is None:
         return to_rgb8(output.color)
     if mode == "Depth":
         return depth_picture(output.depth, output.alpha)

@@ -17,6 +17,7 @@ from recon.viewer.workspace import Photos
 
 TRAIN_COLOUR = (40, 120, 255)
 TEST_COLOUR = (255, 140, 0)
+UNKNOWN_COLOUR = (130, 130, 130)
 MAX_CLOUD = 60_000
 MAX_PICTURES = 400
 """Frustums beyond this carry no photo: the page would grow too heavy."""
@@ -41,6 +42,23 @@ class Overlays:
         self._cloud: viser.PointCloudHandle | None = None
         self._want_cameras = self._want_cloud = False
         self._hidden = False
+        self._frustums: dict[str, viser.CameraFrustumHandle] = {}
+        self._psnrs: dict[str, float] | None = None
+
+    def colour_by(self, psnrs: dict[str, float] | None) -> None:
+        """Colour the cameras by quality (photo name -> dB; grey where unknown), or by split."""
+        with self._lock:
+            if psnrs == self._psnrs:
+                return
+            self._psnrs = psnrs
+            for view in self._scene.views:
+                if view.name in self._frustums:
+                    self._frustums[view.name].color = self._colour(view)
+
+    def _colour(self, view: View) -> tuple[int, int, int]:
+        if self._psnrs is None:
+            return TEST_COLOUR if view.split == "test" else TRAIN_COLOUR
+        return quality_colour(self._psnrs.get(view.name), self._psnrs)
 
     def show(self, cameras: bool, cloud: bool) -> None:
         """Which overlays the person wants."""
@@ -89,7 +107,7 @@ class Overlays:
             fov=vertical_fov(camera),
             aspect=camera.width / camera.height * camera.fy / camera.fx,
             scale=scale,
-            color=TEST_COLOUR if view.split == "test" else TRAIN_COLOUR,
+            color=self._colour(view),
             thickness=1.5,
             thickness_units="screen",
             image=self._photos.thumbnail(view, self._scene) if with_photo else None,
@@ -101,9 +119,21 @@ class Overlays:
             receive_shadow=False,
         )
 
+        self._frustums[view.name] = handle
+
         @handle.on_click
         def _(_: object, name: str = view.name) -> None:
             self._on_pick(name)
+
+
+def quality_colour(psnr: float | None, all_psnrs: dict[str, float]) -> tuple[int, int, int]:
+    """From red, the worst photo, over yellow to green, the best; grey without a figure."""
+    if psnr is None:
+        return UNKNOWN_COLOUR
+    low, high = min(all_psnrs.values()), max(all_psnrs.values())
+    x = (psnr - low) / (high - low) if high > low else 1.0
+    red, green = (230, round(40 + 340 * x)) if x < 0.5 else (round(230 - 380 * (x - 0.5)), 210)
+    return red, green, 40
 
 
 def frustum_scale(scene: PosedScene) -> float:

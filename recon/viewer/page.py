@@ -69,18 +69,23 @@ def comparison_page(
             entries.append(_entry(view, photo, content, render, options))
     progress(len(views), len(views))
     entries.sort(key=lambda e: (e["renders"][0]["psnr"] is None, e["renders"][0]["psnr"] or 0.0))
-    data = {"methods": [m.label for m in content.models], "views": entries}
+    data = {"methods": [m.label for m in _shown(content)], "views": entries}
     template = resources.files("recon.viewer").joinpath("pages/comparison.html").read_text("utf-8")
     # "</" would end the script element that holds the data, whatever the JSON says.
     text = json.dumps(data).replace("</", "<\\/")
     return template.replace("__TITLE__", html.escape(content.title)).replace("__DATA__", text)
 
 
+def _shown(content: Content) -> list[NamedModel]:
+    """The first model, whatever it is, and all that are no edits or checkpoints."""
+    return [m for m in content.models if not m.aside or m is content.models[0]]
+
+
 def _entry(
     view: View, photo: PhotoTask, content: Content, render: RenderPhoto, options: PageOptions
 ) -> dict[str, Any]:
     renders: list[dict[str, Any]] = []
-    for model in content.models:
+    for model in _shown(content):
         output = render(model, photo)
         score = photo.measure(output)
         image = to_rgb8(output.color)

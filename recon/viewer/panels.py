@@ -11,6 +11,7 @@ from recon.viewer.pointer import PointerSheet
 from recon.viewer.session import Session
 from recon.viewer.tab_capture import CaptureTab
 from recon.viewer.tab_compare import CompareTab
+from recon.viewer.tab_edit import EditTab
 from recon.viewer.tab_explore import ExploreTab
 from recon.viewer.tab_make import MakeTab
 from recon.viewer.tab_training import TrainingControl, TrainingTab
@@ -39,6 +40,7 @@ class Panels:
         self._capture: CaptureTab | None = None
         self._training: TrainingTab | None = None
         self._make: MakeTab | None = None
+        self._edit: EditTab | None = None
 
     def build(self) -> None:
         """Make the tabs, or say what is waited for."""
@@ -72,8 +74,17 @@ class Panels:
             if not self._readonly:
                 with tabs.add_tab("Make"):
                     self._make = MakeTab(session)
+                if self._control is None:  # a model in training would overtake every edit
+                    with tabs.add_tab("Edit"):
+                        self._edit = EditTab(session)
             session.on_change = self.update
             session.on_status = self._explore.update_status
+
+    def close(self) -> None:
+        """The page left."""
+        self.session.close()
+        if self._edit is not None:
+            self._edit.close()
 
     def on_content(self, before: Content, after: Content) -> None:
         """The workspace changed."""
@@ -89,7 +100,7 @@ class Panels:
         """The session or the content changed: all tabs follow."""
         with self._lock:
             fixed, free = self.session.fixed, self.session.comparison is not None
-            for drawn in (self._overlays, self._make):
+            for drawn in (self._overlays, self._make, self._edit):
                 if drawn is not None:
                     drawn.hide(fixed or free)
             if fixed:

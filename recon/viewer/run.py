@@ -8,7 +8,7 @@ import webbrowser
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from recon.errors import ReconError
 from recon.viewer.server import ServerOptions, ViewerServer, is_loopback
@@ -16,13 +16,9 @@ from recon.viewer.workspace import (
     Content,
     Curve,
     MethodScore,
-    NamedModel,
     ViewScore,
     Workspace,
 )
-
-if TYPE_CHECKING:
-    from recon.fit.rundir import RunDir
 
 Loader = Callable[[Path], Content]
 
@@ -114,6 +110,7 @@ def load_run(run_dir: Path) -> Content:
     from recon.fit.eventlog import read_events
     from recon.fit.rundir import RunDir
     from recon.sfm import load_scene
+    from recon.viewer.models import load_models
 
     run = RunDir.load(run_dir)
     scene = load_scene(run_dir)
@@ -127,21 +124,8 @@ def load_run(run_dir: Path) -> Content:
         scores=read_scores(entries),
         curve=read_curve(read_events(run.events)),
         eval_long_side=_eval_long_side(entries),
-        export=next((e for m in models if (e := run.exported(m.key)).is_file()), None),
+        run_dir=run.path,
     )
-
-
-def load_models(run: RunDir) -> tuple[NamedModel, ...]:
-    """Every model that a run holds.
-
-    Raises:
-        ReconError: there is none yet, or one cannot be read.
-    """
-    from recon.fit.parts import default_parts
-    from recon.fit.rendering import load_model
-
-    model = load_model(run, default_parts())
-    return (NamedModel(model.method, model.method, model),)
 
 
 def read_scores(entries: dict[str, Any]) -> tuple[MethodScore, ...]:

@@ -142,7 +142,7 @@ class ViewerServer:
         with self._lock:
             panels = self._panels.pop(client.client_id, None)
         if panels is not None:
-            panels.session.close()
+            panels.close()
         self.scheduler.drop(client.client_id)
 
     def _tell(self) -> None:

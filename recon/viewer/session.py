@@ -18,13 +18,14 @@ from recon.geometry import Camera
 from recon.model import RenderOptions, RenderOutput
 from recon.viewer.cameras import best_view, pinhole, vertical_fov
 from recon.viewer.compare import Comparison, ComparisonPicture, PhotoTask
-from recon.viewer.compose import GAP, Arrangement, message
+from recon.viewer.compose import GAP, Arrangement, hint_height, message
 from recon.viewer.gallery import Gallery
 from recon.viewer.images import Mode, Rgb8, develop
 from recon.viewer.look import Look, Status
 from recon.viewer.pilot import Pilot
 from recon.viewer.request import Frame, Layer, Request, scaled
 from recon.viewer.scheduler import RenderScheduler
+from recon.viewer.variants import as_ellipses, is_splats
 from recon.viewer.workspace import Content, NamedModel, Photos, Workspace
 
 JPEG_MOVING = 70
@@ -293,9 +294,9 @@ class Session:
         """The methods side by side from the free camera."""
         named = comparison.methods(content, self.look.model)
         width, height = self.canvas
+        height = max(16, height - 2 * GAP - hint_height(width))
         if comparison.arrangement.layout == "Panes":
             width = max(16, (width - GAP) // len(named) - GAP)
-        height = max(16, height - 2 * GAP)
         free = self.pilot.camera(self.look.longest)
         camera = pinhole(free.cam_from_world, vertical_fov(free), width, height)
         layers = tuple(self.layer(one, camera, "Colour") for one in named)
@@ -327,9 +328,9 @@ class Session:
         background = (scene.background if scene else None) if own else self.background()
         options = RenderOptions(background or (0.0, 0.0, 0.0), depth=mode in ("Depth", "Normals"))
         return Layer(
-            key=(named.key, options.depth),
+            key=(named.key, mode == "Ellipses", options.depth),
             camera=camera,
-            render=partial(_render, named, options),
+            render=partial(_render, named, options, mode),
             bands=named.bands,
         )
 
@@ -363,5 +364,8 @@ class Session:
         self.scheduler.drop(self.client.client_id)
 
 
-def _render(named: NamedModel, options: RenderOptions, camera: Camera) -> RenderOutput:
-    return named.model.render(camera, options)
+def _render(named: NamedModel, options: RenderOptions, mode: Mode, camera: Camera) -> RenderOutput:
+    model = named.model
+    if mode == "Ellipses" and is_splats(model):
+        model = as_ellipses(model)
+    return model.render(camera, options)

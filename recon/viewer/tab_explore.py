@@ -20,6 +20,7 @@ BACKGROUNDS: dict[str, tuple[float, float, float] | None] = {
     "Grey": (0.5, 0.5, 0.5),
 }
 SIZES = {"Half": 640, "Normal": 1280, "Full": 4096}
+BY_SPLIT, BY_QUALITY = "Training or held out", "Quality"
 NONE: tuple[str, ...] = ("(none)",)
 HELP = """**Move:** drag to orbit, right-drag to pan, wheel to zoom; `W A S D` to walk, `Q` `E` down
 and up, arrows to turn; `H` home, `V` next mode.
@@ -39,6 +40,12 @@ class ExploreTab:
         self._model = gui.add_dropdown("Model", options=NONE, visible=False)
         self._mode = gui.add_dropdown("Show", options=MODES, initial_value=session.look.mode)
         self._cameras = gui.add_checkbox("Cameras", False, hint="Where the photos were taken")
+        self._by = gui.add_dropdown(
+            "Colour by",
+            options=(BY_SPLIT, BY_QUALITY),
+            visible=False,
+            hint="Blue: trained on, orange: held out; or red to green by PSNR",
+        )
         self._cloud = gui.add_checkbox("Sparse points", False, hint="What SfM triangulated")
         self._fov = gui.add_slider("Field of view", min=10, max=120, step=1, initial_value=60)
         with gui.add_folder("More", expand_by_default=False):
@@ -63,6 +70,7 @@ class ExploreTab:
         from_page(self._mode, lambda: self._change(mode=self._mode.value))
         from_page(self._cameras, self._show_overlays)
         from_page(self._cloud, self._show_overlays)
+        from_page(self._by, self._show_overlays)
         from_page(self._fov, lambda: session.set_fov(math.radians(self._fov.value)))
         from_page(
             self._background,
@@ -86,8 +94,16 @@ class ExploreTab:
         self._change(mode=following)
 
     def _show_overlays(self) -> None:
+        self._by.visible = self._cameras.value
         if self._overlays is not None:
+            self._overlays.colour_by(self._quality() if self._by.value == BY_QUALITY else None)
             self._overlays.show(self._cameras.value, self._cloud.value)
+
+    def _quality(self) -> dict[str, float]:
+        """PSNR of the photos that `recon eval` measured for the model shown."""
+        named, content = self._session.model(), self._session.content
+        rows = [s for s in content.scores if named and s.method == named.model.method]
+        return {name: score.psnr for row in rows for name, score in row.views.items()}
 
     def _switch_dark(self) -> None:
         configure_theme(self._session.client.gui, self._dark.value)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -23,6 +24,7 @@ from recon.viewer.page import comparison_page
 from recon.viewer.path import CameraPath
 from recon.viewer.pilot import FLIGHT_RATE
 from recon.viewer.session import Session
+from recon.viewer.variants import is_splats, write_ply
 from recon.viewer.workspace import NamedModel
 
 FILM_SIZES: dict[str, int] = {"480p": 480, "720p": 720, "1080p": 1080}
@@ -83,8 +85,9 @@ class MakeTab:
         )
 
     def update(self) -> None:
-        """Follow the content: whether there is a file to save."""
-        self._export.visible = self._session.content.export is not None
+        """Follow the content: whether the model can be saved for other programs."""
+        named = self._session.model()
+        self._export.visible = named is not None and is_splats(named.model)
 
     def hide(self, hidden: bool) -> None:
         """Hide the path while pictures fill the canvas."""
@@ -227,10 +230,10 @@ class MakeTab:
         return self._name("html"), page.encode("utf-8")
 
     def _make_export(self) -> tuple[str, bytes]:
-        path: Path | None = self._session.content.export
-        if path is None:
-            raise OptionError("this model has no file yet")
-        return path.name, path.read_bytes()
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "splats.ply"
+            write_ply(self._model().model, path)
+            return self._name("ply"), path.read_bytes()
 
 
 class _Cancelled(Exception):

@@ -30,12 +30,14 @@ class NamedModel:
         key: unique; "splat", "nerf", "splat@3000" for a checkpoint.
         label: as people read it.
         bands: see `request.Layer.bands`.
+        aside: an edit or a checkpoint: compared only when it is the chosen one.
     """
 
     key: str
     label: str
     model: RadianceModel
     bands: bool = False
+    aside: bool = False
 
 
 @dataclass(frozen=True)
@@ -93,7 +95,7 @@ class Content:
     Attributes:
         phase: "loading", "ready" or "failed"; `note` says more in plain words.
         training: None unless a training is watched.
-        export: the model in a file that other programs read, if there is one.
+        run_dir: where edits are saved; None when this is no run.
         eval_long_side: longer side of the pictures that `recon eval` compares; None is native.
     """
 
@@ -106,7 +108,7 @@ class Content:
     curve: Curve = field(default_factory=Curve)
     training: TrainingState | None = None
     eval_long_side: int | None = None
-    export: Path | None = None
+    run_dir: Path | None = None
 
     def model(self, key: str) -> NamedModel | None:
         """The model of a key; the first one when the key is gone; None when there is none."""

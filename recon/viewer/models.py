@@ -1,0 +1,122 @@
+"""The models that a run directory holds: trained, saved by editing, checkpoints."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from recon.errors import FormatError
+from recon.geometry import Camera
+from recon.model import RadianceModel, RenderOptions, RenderOutput
+from recon.splat import SplatModel
+from recon.splat.checkpoint import list_checkpoints, load_checkpoint
+from recon.viewer.workspace import NamedModel
+
+if TYPE_CHECKING:
+    from recon.fit.rundir import RunDir
+
+EDITS_FOLDER = "edits"
+"""Below the run directory: the models that were saved from the viewer."""
+
+
+class LazyModel:
+    """A model that is read when it is first looked at. Thread-safe."""
+
+    def __init__(self, method: str, load: Callable[[], RadianceModel]) -> None:
+        self._method = method
+        self._load = load
+        self._lock = threading.Lock()
+        self._model: RadianceModel | None = None
+
+    def loaded(self) -> RadianceModel:
+        """The model itself.
+
+        Raises:
+            ReconError: it cannot be read.
+        """
+        with self._lock:
+            if self._model is None:
+                self._model = self._load()
+            return self._model
+
+    @property
+    def method(self) -> str:
+        return self._method
+
+    @property
+    def size(self) -> int:
+        """0 until it was read: asking must not read a file."""
+        model = self._model
+        return 0 if model is None else model.size
+
+    def render(self, camera: Camera, options: RenderOptions | None = None) -> RenderOutput:
+        return self.loaded().render(camera, options or RenderOptions())
+
+    def save(self, path: Path) -> None:
+        self.loaded().save(path)
+
+
+def load_models(run: RunDir) -> tuple[NamedModel, ...]:
+    """The trained model first; of an unfinished run, what its newest readable checkpoint holds.
+
+    Raises:
+        ReconError: there is neither, or the model cannot be read.
+    """
+    from recon.fit.parts import default_parts
+    from recon.fit.rendering import load_model
+
+    saved = list_checkpoints(run.checkpoints("splat"))[::-1]
+    first: NamedModel | None = None
+    if not run.model("splat").is_file():
+        first = _newest(saved)
+    if first is None:
+        model = load_model(run, default_parts())
+        first = NamedModel(model.method, model.method, model)
+    return (
+        first,
+        *(_edit(path) for path in sorted((run.path / EDITS_FOLDER).glob("*.safetensors"))),
+        *(named for path in saved if (named := _checkpoint(path)).key != first.key),
+    )
+
+
+def _newest(checkpoints: list[Path]) -> NamedModel | None:
+    for path in checkpoints:
+        named = _checkpoint(path)
+        try:
+            assert isinstance(named.model, LazyModel)
+            named.model.loaded()
+        except FormatError:
+            continue
+        return named
+    return None
+
+
+def _edit(path: Path) -> NamedModel:
+    model = LazyModel("splat", lambda: SplatModel.load(path))
+    return NamedModel(f"edit/{path.stem}", f"splat: {path.stem}", model, aside=True)
+
+
+def _checkpoint(path: Path) -> NamedModel:
+    def load() -> RadianceModel:
+        return SplatModel(load_checkpoint(path)[0].rows())
+
+    step = int(path.stem.rpartition("-")[2])
+    model = LazyModel("splat", load)
+    return NamedModel(f"splat@{step}", f"splat at step {step:,}", model, aside=True)
+
+
+def save_edit(run_dir: Path, name: str, model: RadianceModel) -> Path:
+    """Write a model beside the run's own under a name that is free; returns the file.
+
+    Raises:
+        OSError: the disk is full or read-only.
+    """
+    folder = run_dir / EDITS_FOLDER
+    folder.mkdir(exist_ok=True)
+    path, number = folder / f"{name}.safetensors", 2
+    while path.exists():
+        path, number = folder / f"{name}-{number}.safetensors", number + 1
+    model.save(path)
+    return path

@@ -1,0 +1,165 @@
+"""The "Edit" tab: cut splats away with a box, undo, save the result as a new model."""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import viser
+
+from recon.errors import OptionError, ReconError
+from recon.geometry import rotation_from_quat
+from recon.model import RadianceModel
+from recon.viewer.models import save_edit
+from recon.viewer.session import Session
+from recon.viewer.variants import Box, cut, is_splats
+from recon.viewer.workspace import Content, NamedModel
+
+UNDO_STEPS = 8
+BOX_COLOUR = (80, 220, 120)
+
+
+class EditTab:
+    """Builds the tab in the present container. The edited model appears to all clients."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._lock = threading.Lock()
+        self._history: list[RadianceModel] = []
+        self._gizmo: viser.TransformControlsHandle | None = None
+        self._lines: viser.LineSegmentsHandle | None = None
+        self._key = f"edited-{session.client.client_id}"
+        gui = session.client.gui
+        gui.add_markdown("Splats are cut away with a box. The trained model stays as it is.")
+        self._show = gui.add_checkbox("Box", False)
+        self._size = gui.add_vector3(
+            "Size", (1.0, 1.0, 1.0), min=(0.01, 0.01, 0.01), max=(100.0, 100.0, 100.0), step=0.05
+        )
+        self._cut = gui.add_button_group("Cut away", options=("Inside", "Outside"))
+        self._undo = gui.add_button("Undo", icon=viser.Icon.ARROW_BACK_UP)
+        self._name = gui.add_text("Name", "edited")
+        self._save = gui.add_button("Save as a new model", icon=viser.Icon.DEVICE_FLOPPY)
+        self._said = gui.add_markdown("")
+        self._show.on_update(lambda _: self._show_box())
+        self._size.on_update(lambda _: self._draw())
+        self._cut.on_click(lambda _: self._guarded(self._cut_away))
+        self._undo.on_click(lambda _: self._guarded(self._step_back))
+        self._save.on_click(lambda _: self._guarded(self._save_model))
+
+    def close(self) -> None:
+        """The page left: an edit that was not saved goes with it."""
+        self._session.workspace.update(lambda now: _without(now, self._key))
+
+    def hide(self, hidden: bool) -> None:
+        """Hide the box while pictures fill the canvas."""
+        for node in (self._gizmo, self._lines):
+            if node is not None:
+                node.visible = self._show.value and not hidden
+
+    # The box.
+
+    def _show_box(self) -> None:
+        with self._lock:
+            if self._gizmo is None and self._show.value:
+                centre, half = self._start()
+                self._size.value = 2 * half
+                self._gizmo = self._session.client.scene.add_transform_controls(
+                    "/box", scale=float(half.max()), position=centre, depth_test=False
+                )
+                self._gizmo.on_update(lambda _: self._draw())
+        self._draw()
+        self.hide(False)
+
+    def _start(self) -> tuple[np.ndarray, np.ndarray]:
+        """Middle and half extents of the bulk of the sparse points."""
+        scene = self._session.content.scene
+        xyz = np.zeros((0, 3)) if scene is None else scene.points.xyz
+        if len(xyz) < 10:
+            return np.zeros(3), np.full(3, 0.5)
+        low, high = np.percentile(xyz, (10, 90), axis=0)
+        return (low + high) / 2, np.maximum((high - low) / 2, 0.02)
+
+    def _box(self) -> Box:
+        if self._gizmo is None:
+            raise OptionError("there is no box yet", remedy="tick Box and place it first")
+        return Box(
+            np.asarray(self._gizmo.position, dtype=np.float64),
+            np.asarray(self._size.value, dtype=np.float64) / 2,
+            rotation_from_quat(self._gizmo.wxyz),
+        )
+
+    def _draw(self) -> None:
+        if self._gizmo is None:
+            return
+        points = self._box().edges()
+        with self._lock:
+            if self._lines is None:
+                self._lines = self._session.client.scene.add_line_segments(
+                    "/box_edges",
+                    points=points,
+                    colors=BOX_COLOUR,
+                    thickness=2.0,
+                    thickness_units="screen",
+                )
+            else:
+                self._lines.points = points
+
+    # Acting.
+
+    def _cut_away(self) -> None:
+        named = self._session.model()
+        if named is None or not is_splats(named.model):
+            raise OptionError("only splat models can be cut")
+        model = cut(named.model, self._box(), keep_inside=self._cut.value == "Outside")
+        with self._lock:
+            if named.key != self._key:
+                self._history.clear()
+            self._history = [*self._history[-UNDO_STEPS:], named.model]
+        self._offer(model)
+        self._say(f"{named.model.size - model.size:,} splats cut away, {model.size:,} left.")
+
+    def _step_back(self) -> None:
+        with self._lock:
+            if not self._history:
+                raise OptionError("there is nothing to undo")
+            model = self._history.pop()
+        self._offer(model)
+        self._say(f"{model.size:,} splats again.")
+
+    def _offer(self, model: RadianceModel) -> None:
+        """Put the edited model among the models, and show it here."""
+        named = NamedModel(self._key, f"{model.method} (edited)", model, aside=True)
+
+        def change(content: Content) -> Content:
+            kept = _without(content, self._key)
+            return replace(kept, models=(*kept.models, named))
+
+        self._session.workspace.update(change)
+        self._session.set_look(replace(self._session.look, model=self._key))
+
+    def _save_model(self) -> None:
+        content = self._session.content
+        if content.run_dir is None:
+            raise OptionError("this scene has no run directory to save in")
+        found = [m for m in content.models if m.key == self._key]
+        if not found:
+            raise OptionError("nothing was edited yet")
+        name = re.sub(r"[^\w\-]+", "_", self._name.value).strip("_") or "edited"
+        path = save_edit(content.run_dir, name, found[0].model)
+        self._say(f"Saved as `{path.parent.name}/{path.name}`. `recon view` lists it.")
+
+    def _say(self, text: str) -> None:
+        self._said.content = text
+
+    def _guarded(self, act: Callable[[], None]) -> None:
+        try:
+            act()
+        except (ReconError, OSError) as error:
+            self._say(f"**This did not work.** {error}")
+
+
+def _without(content: Content, key: str) -> Content:
+    return replace(content, models=tuple(m for m in content.models if m.key != key))

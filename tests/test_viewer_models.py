@@ -1,0 +1,142 @@
+"""Models of a run in the viewer: trained, checkpoints, edits; ellipses and cutting."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from test_viewer_support import BallModel, ball_content, ball_scene
+
+from recon.errors import BackendUnavailable, FormatError, OptionError
+from recon.formats.splat_cloud import SplatCloud
+from recon.geometry import Camera
+from recon.model import RadianceModel
+from recon.viewer.compare import Comparison
+from recon.viewer.workspace import NamedModel
+
+try:
+    from recon.splat import SplatModel
+    from recon.viewer.models import LazyModel, save_edit
+    from recon.viewer.variants import Box, as_ellipses, cut, is_splats, write_ply
+except BackendUnavailable as error:
+    pytest.skip(f"splats need the native kernels: {error.what}", allow_module_level=True)
+
+
+def cloud(count: int = 400) -> SplatCloud:
+    rng = np.random.default_rng(3)
+    f = np.float32
+    return SplatCloud(
+        means=rng.uniform(-1, 1, (count, 3)).astype(f),
+        quats=np.tile(np.array([1, 0, 0, 0], f), (count, 1)),
+        log_scales=np.full((count, 3), np.log(0.05), f),
+        logit_opacities=np.where(np.arange(count) % 2, 2.0, -6.0).astype(f),
+        sh=rng.normal(0, 0.5, (count, 4, 3)).astype(f),
+    )
+
+
+@pytest.fixture
+def model() -> SplatModel:
+    return SplatModel.from_cloud(cloud())
+
+
+@pytest.fixture
+def camera(tmp_path: Path) -> Camera:
+    return ball_scene(tmp_path, count=1).views[0].camera
+
+
+def box(half: float = 0.5, angle: float = 0.0) -> Box:
+    c, s = np.cos(angle), np.sin(angle)
+    rotation = np.array([[c, -s, 0], [s, c, 0], [0, 0, 1.0]])
+    return Box(np.zeros(3), np.full(3, half), rotation)
+
+
+def test_a_box_knows_what_is_inside() -> None:
+    points = np.array([[0.4, 0, 0], [0.6, 0, 0], [0.6, 0.0, 0.6]], np.float32)
+    assert box().contains(points).tolist() == [True, False, False]
+    assert box(angle=np.pi / 4).contains(points).tolist() == [True, True, False]
+
+
+def test_a_box_has_twelve_edges_of_its_size() -> None:
+    edges = box(half=0.5, angle=0.3).edges()
+    assert edges.shape == (12, 2, 3)
+    np.testing.assert_allclose(np.linalg.norm(edges[:, 0] - edges[:, 1], axis=1), 1.0, rtol=1e-6)
+
+
+def test_cutting_parts_a_model_in_two(model: SplatModel) -> None:
+    inside = cut(model, box(), keep_inside=True)
+    outside = cut(model, box(), keep_inside=False)
+    assert inside.size + outside.size == model.size
+    assert isinstance(inside, SplatModel)
+    assert np.abs(inside.to_cloud().means).max() <= 0.5
+    assert model.size == 400, "the model itself stays whole"
+
+
+def test_cutting_everything_is_refused(model: SplatModel) -> None:
+    with pytest.raises(OptionError, match="no splat would be left"):
+        cut(model, box(half=10), keep_inside=False)
+    with pytest.raises(OptionError, match="not made of splats"):
+        cut(BallModel(), box(), keep_inside=True)
+
+
+def test_ellipses_are_solid_small_and_made_once(model: SplatModel, camera: Camera) -> None:
+    shown = as_ellipses(model)
+    assert as_ellipses(model) is shown
+    assert isinstance(shown, SplatModel)
+    before, after = model.to_cloud(), shown.to_cloud()
+    seen = before.logit_opacities > 0
+    assert (after.logit_opacities[seen] > 2.5).all()
+    assert (after.logit_opacities[~seen] < -10).all()
+    assert (after.log_scales < before.log_scales).all()
+    assert after.sh_degree == 0
+    assert 0 < shown.render(camera).alpha.mean() < model.render(camera).alpha.mean()
+
+
+def test_a_lazy_model_is_read_when_it_is_looked_at(model: SplatModel, camera: Camera) -> None:
+    reads: list[int] = []
+
+    def load() -> RadianceModel:
+        reads.append(1)
+        return model
+
+    lazy = LazyModel("splat", load)
+    assert isinstance(lazy, RadianceModel)
+    assert is_splats(lazy)
+    assert (lazy.method, lazy.size, reads) == ("splat", 0, [])
+    np.testing.assert_array_equal(lazy.render(camera).color, model.render(camera).color)
+    lazy.render(camera)
+    assert reads == [1]
+    assert lazy.size == model.size
+    assert cut(lazy, box(), keep_inside=True).size > 0
+
+
+def test_a_lazy_model_that_cannot_be_read_says_so(camera: Camera, tmp_path: Path) -> None:
+    (tmp_path / "broken.safetensors").write_bytes(b"no")
+    lazy = LazyModel("splat", lambda: SplatModel.load(tmp_path / "broken.safetensors"))
+    with pytest.raises(FormatError):
+        lazy.render(camera)
+
+
+def test_edits_are_saved_under_free_names(model: SplatModel, tmp_path: Path) -> None:
+    first = save_edit(tmp_path, "clean", model)
+    second = save_edit(tmp_path, "clean", model)
+    assert [first.name, second.name] == ["clean.safetensors", "clean-2.safetensors"]
+    assert SplatModel.load(second).size == model.size
+
+
+def test_a_model_is_written_for_other_programs(model: SplatModel, tmp_path: Path) -> None:
+    write_ply(model, tmp_path / "splats.ply")
+    assert (tmp_path / "splats.ply").read_bytes().startswith(b"ply\n")
+    with pytest.raises(OptionError):
+        write_ply(BallModel(), tmp_path / "ball.ply")
+
+
+def test_edits_are_compared_only_when_chosen(tmp_path: Path) -> None:
+    content = ball_content(tmp_path)
+    edit = NamedModel("edit", "edit", BallModel(), aside=True)
+    content = replace(content, models=(*content.models, edit))
+    assert [m.key for m in Comparison("a").methods(content, "splat")] == ["splat"]
+    assert [m.key for m in Comparison("a").methods(content, "edit")] == ["edit", "splat"]
+    # From a free camera there is nothing else to compare with.
+    assert [m.key for m in Comparison(None).methods(content, "splat")] == ["splat", "edit"]
