@@ -15,9 +15,11 @@ from recon.cli.commands import Fit
 from recon.cli.interrupt import Interrupts, run_in_thread
 from recon.cli.progress import Reporter, make_reporter
 from recon.cli.text import summary_text
+from recon.errors import ReconError
 from recon.fit.events import FitEvent, Listener, StopRequest
 from recon.fit.parts import FitParts
 from recon.fit.pipeline import run_fit
+from recon.fit.session import STOPPED
 
 if TYPE_CHECKING:
     from recon.viewer.live import LiveView
@@ -44,8 +46,14 @@ def run(command: Fit, parts: FitParts | None = None) -> int:
             for listener in listeners:
                 listener(event)
 
-        with interrupts.handled(), reporter:
-            summary = run_in_thread(lambda: run_fit(options, tell, stop, parts))
+        try:
+            with interrupts.handled(), reporter:
+                summary = run_in_thread(lambda: run_fit(options, tell, stop, parts))
+        except ReconError as error:
+            if interrupts.received is None or error.exit_code != STOPPED:
+                raise
+            print(error, file=sys.stderr)
+            return 128 + interrupts.received
         print(json.dumps(summary.to_json(), indent=1) if command.json else summary_text(summary))
         if summary.state == "stopped" and interrupts.received is not None:
             return 128 + interrupts.received

@@ -23,11 +23,14 @@ from recon.fit.options import FitOptions
 from recon.fit.parts import FitParts
 from recon.fit.rundir import RunDir
 
+# Exit code of errors that only say that a request to stop was heeded (SfmCancelled has it too).
+STOPPED = 130
+
 
 class FitStopped(ReconError):
     """Asked to stop before there was a model to save."""
 
-    exit_code = 130
+    exit_code = STOPPED
 
     def __init__(self, stage: str) -> None:
         super().__init__(

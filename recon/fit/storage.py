@@ -10,7 +10,7 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
-from recon.errors import ReconError, RunDirError
+from recon.errors import RunDirError
 from recon.fit.machine import existing_parent
 
 _FULL = {errno.ENOSPC, errno.EDQUOT}
@@ -49,7 +49,7 @@ def clear_disk_errors(where: Path) -> Iterator[None]:
     """Turn a full or read-only disk, however it is reported, into a `RunDirError`."""
     try:
         yield
-    except ReconError:
+    except RunDirError:
         raise
     except OSError as error:
         if error.errno in _FULL:
@@ -58,6 +58,7 @@ def clear_disk_errors(where: Path) -> Iterator[None]:
             raise _forbidden(where, error) from error
         raise
     except Exception as error:
+        # Errors of our own too: the worker that finds cameras can only pass on what it was told.
         if any(words in str(error).lower() for words in _FULL_IN_WORDS):
             raise _full(where) from error
         raise
