@@ -74,6 +74,7 @@ struct Frame {
   Buffer<Pair> bin_pairs[kBinChunks];
   Buffer<uint32_t> bin_histogram; // [chunks][tiles]
   int64_t pair_count = 0;
+  Buffer<uint32_t> masks; // [pairs] micros that an entry touches, as far as its tile was open
 
   // Planes of padded images: colour r, g, b, final transmittance, depth sum.
   Buffer<float> image;

@@ -145,13 +145,13 @@ template <bool Depth> void forward_tile(Frame &frame, int tile) {
   const uint32_t first = frame.tile_begin[tile], last = frame.tile_begin[tile + 1];
   const Record *records = frame.records.data();
   const Entry *entries = frame.entries.data();
-  uint32_t masks[kBatch];
+  uint32_t *masks = frame.masks.data();
   for (uint32_t j = first; j < last && open != 0; ++j) {
     if ((j - first) % kBatch == 0)
-      batch_masks(records, entries + j, last - j, ox, oy, masks);
+      batch_masks(records, entries + j, last - j, ox, oy, masks + j);
     const Record &r = records[entries[j].id];
     const float mx = r.mx - ox, my = r.my - oy;
-    for (uint32_t left = masks[(j - first) % kBatch] & open; left != 0; left &= left - 1) {
+    for (uint32_t left = masks[j] & open; left != 0; left &= left - 1) {
       const unsigned i = __builtin_ctz(left);
       ForwardMicro &m = micros[i];
       const Alpha a = splat_alpha(r, mx, my, m.x, m.y);
@@ -229,14 +229,15 @@ template <bool Depth> void backward_tile(Frame &frame, int tile) {
   const Record *records = frame.records.data();
   const Entry *entries = frame.entries.data();
   float *sums = frame.sums.data();
-  uint32_t masks[kBatch];
+  // Forward left the masks, as far as any micro was open; here they close at the same entries.
+  const uint32_t *masks = frame.masks.data();
   for (uint32_t j = first; j < last; ++j) {
     float *out = sums + static_cast<int64_t>(entries[j].slot) * kSums;
-    if ((j - first) % kBatch == 0 && open != 0)
-      batch_masks(records, entries + j, last - j, ox, oy, masks);
+    if (j + 8 < last)
+      __builtin_prefetch(records + entries[j + 8].id);
     const Record &r = records[entries[j].id];
     const float mx = r.mx - ox, my = r.my - oy;
-    uint32_t left = open == 0 ? 0 : masks[(j - first) % kBatch] & open;
+    uint32_t left = open == 0 ? 0 : masks[j] & open;
     if (left == 0) {
       std::memset(out, 0, kSums * sizeof(float));
       continue;
@@ -288,6 +289,7 @@ template <bool Depth> void backward_tile(Frame &frame, int tile) {
 } // namespace
 
 void raster_forward(Frame &frame) {
+  frame.masks.reserve(frame.pair_count);
   run_chunks(frame.tiles_x * frame.tiles_y, [&](int tile, int) {
     frame.options.depth ? forward_tile<true>(frame, tile) : forward_tile<false>(frame, tile);
   });
