@@ -45,7 +45,7 @@ class Job:
         scratch: folder for the mapper's output, emptied by the worker.
         output: folder that the final model is written to.
         images, pairs: photos, and pairs of indices into them.
-        first_octave, max_features: of SIFT.
+        first_octave, max_features, affine: of SIFT.
         init_min_tri_angle: degrees that the starting pair must subtend.
         triangulate: poses are given; only points are computed.
         seed, threads: see `SfmOptions`.
@@ -59,6 +59,7 @@ class Job:
     pairs: tuple[tuple[int, int], ...]
     first_octave: int
     max_features: int
+    affine: bool = False
     init_min_tri_angle: float = 16.0
     triangulate: bool = False
     seed: int = 0

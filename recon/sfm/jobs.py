@@ -31,17 +31,23 @@ class Effort:
         long_side: of the working copies, in pixels.
         first_octave: -1 doubles the photo first: four times the work, more small features.
         max_features: per photo.
+        overlap: how many following frames a numbered photo is matched with, beside those at
+            distances of powers of two. On fox 2, 4 and 10 gave the same accuracy.
+        affine: make features insensitive to slant; three times the work, but it matches
+            photos that lie 40 degrees apart.
     """
 
     long_side: int
     first_octave: int
     max_features: int
+    overlap: int
+    affine: bool = False
 
 
 EFFORTS: dict[Quality, Effort] = {
-    "draft": Effort(1000, 0, 4096),
-    "standard": Effort(1600, 0, 8192),
-    "high": Effort(2400, -1, 12288),
+    "draft": Effort(1000, 0, 4096, 2),
+    "standard": Effort(1600, 0, 8192, 4),
+    "high": Effort(2400, -1, 12288, 10),
 }
 
 
@@ -85,6 +91,7 @@ def run_job(
         pairs=tuple(pairs),
         first_octave=effort.first_octave,
         max_features=effort.max_features,
+        affine=effort.affine,
         init_min_tri_angle=init_angle,
         triangulate=triangulate,
         seed=options.seed,
@@ -110,7 +117,7 @@ def job_images(
         pose = () if given is None else given.cameras[photo.name].cam_from_world.reshape(-1)
         images.append(
             JobImage(
-                file=f"{photo.digest[:24]}-{photo.orientation}.png",
+                file=f"{photo.digest[:24]}-{photo.orientation}.jpg",
                 name=photo.name,
                 width=photo.width,
                 height=photo.height,
@@ -167,7 +174,8 @@ def _write_copies(context: SfmContext, folder: Path, images: tuple[JobImage, ...
 def _database_key(effort: Effort, images: tuple[JobImage, ...]) -> str:
     """Databases are kept per SIFT setting and cameras, since they store both."""
     cameras = sorted({(i.work_width, i.work_height, i.model, i.params) for i in images})
-    text = json.dumps([effort.first_octave, effort.max_features, effort.long_side, cameras])
+    sift = [effort.first_octave, effort.max_features, effort.affine, effort.long_side]
+    text = json.dumps([sift, cameras])
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 

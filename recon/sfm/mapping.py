@@ -72,6 +72,7 @@ def extract(job: Job, token: pycolmap.CancellationToken, report: Report) -> None
     options.max_image_size = max(max(i.work_width, i.work_height) for i in job.images)
     options.sift.first_octave = job.first_octave
     options.sift.max_num_features = job.max_features
+    options.sift.estimate_affine_shape = job.affine
     by_group: dict[int, list[JobImage]] = {}
     for image in job.images:
         by_group.setdefault(image.group, []).append(image)

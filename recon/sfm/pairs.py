@@ -14,7 +14,6 @@ Pair = tuple[int, int]
 EXHAUSTIVE_LIMIT = 20
 """Up to this many photos all pairs are matched; it takes seconds."""
 
-OVERLAP = 10
 _TRAILING_NUMBER = re.compile(r"^(.*?)(\d+)$")
 
 
@@ -35,7 +34,7 @@ def numbered(names: Sequence[str]) -> bool:
     return len(stems) == 1
 
 
-def sequential_pairs(count: int, overlap: int = OVERLAP) -> list[Pair]:
+def sequential_pairs(count: int, overlap: int) -> list[Pair]:
     """Neighbours up to `overlap` apart, and at distances of powers of two beyond.
 
     The far pairs close loops where the camera returns, without a search for them.
@@ -50,10 +49,10 @@ def bridging_pairs(count: int, lost: Iterable[int]) -> list[Pair]:
     return sorted({(min(i, j), max(i, j)) for i in lost for j in range(count) if i != j})
 
 
-def choose_pairs(names: Sequence[str]) -> list[Pair]:
-    """Pairs to match first, for photos in sorted order."""
+def choose_pairs(names: Sequence[str], overlap: int) -> list[Pair]:
+    """Pairs to match first, for photos in sorted order; `overlap` as in `sequential_pairs`."""
     if len(names) > EXHAUSTIVE_LIMIT and numbered(names):
-        return sequential_pairs(len(names))
+        return sequential_pairs(len(names), overlap)
     return all_pairs(len(names))
 
 

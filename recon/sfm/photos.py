@@ -1,6 +1,6 @@
 """Decoding photos upright, and the working copies that feature extraction reads.
 
-COLMAP never opens the user's files: it sees PNG copies that we decoded, turned upright and
+COLMAP never opens the user's files: it sees JPEG copies that we decoded, turned upright and
 shrank. So HEIC, 16-bit, alpha and EXIF orientation are dealt with in one place.
 """
 
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -85,20 +86,25 @@ def write_work_copy(
     size: tuple[int, int],
     background: tuple[float, float, float] | None,
 ) -> None:
-    """Write the working copy of `size` (width, height) unless it is there; atomic."""
-    if path.is_file():
-        return
+    """Write the working copy, a JPEG of `size` (width, height); atomic.
+
+    At this quality SIFT finds the same as in a PNG, which takes ten times as long to write.
+    """
     image = on_background(open_upright(photo, at_least=size), background)
     if image.size != size:
-        image = image.resize(size, Image.Resampling.LANCZOS)
-    save_png(image, path)
+        image = image.resize(size, Image.Resampling.BICUBIC)
+    _save(image, path, format="JPEG", quality=98, subsampling=0)
 
 
 def save_png(image: Image.Image, path: Path) -> None:
     """Write a PNG atomically; lightly compressed, since time matters more than space here."""
+    _save(image, path, format="PNG", compress_level=1)
+
+
+def _save(image: Image.Image, path: Path, **how: Any) -> None:
     partial = path.with_name(f".{path.name}.part")
     try:
-        image.save(partial, format="PNG", compress_level=1)
+        image.save(partial, **how)
         os.replace(partial, path)
     finally:
         partial.unlink(missing_ok=True)

@@ -22,7 +22,8 @@ from recon.sfm.pairs import Pair, all_pairs, bridging_pairs, choose_pairs, posed
 SUSPICIOUS = 0.03
 """Above this share of contradicting pairs a model is probably wrong."""
 
-_FEW, _VERY_FEW = 0.9, 0.7
+_FEW, _VERY_FEW = 0.9, 0.6
+_SMALL_SET = 24
 _FEW_KEYPOINTS, _BLURRED_SHARE = 300, 0.25
 _MODEL_FILES = ("cameras.bin", "images.bin", "points3D.bin", "rigs.bin", "frames.bin")
 
@@ -51,12 +52,20 @@ def solve(context: SfmContext) -> Solution:
         SfmCancelled: the caller asked to stop.
     """
     photos = context.capture.photos
-    pairs = choose_pairs([photo.name for photo in photos])
+    effort = EFFORTS[context.options.quality]
+    pairs = choose_pairs([photo.name for photo in photos], effort.overlap)
     best: JobResult | None = None
-    for attempt in _attempts(EFFORTS[context.options.quality]):
+    tried: set[tuple[Effort, float, int]] = set()
+    for attempt in _attempts(effort):
         if best is not None and not _worth_trying(best, attempt, len(photos)):
             continue
         pairs = _reach(pairs, attempt, context.capture, best)
+        same = (attempt.effort, attempt.init_angle, len(pairs))
+        if same in tried:
+            # The further reach adds no pair that has not been matched: the model would be
+            # the same again.
+            continue
+        tried.add(same)
         images = job_images(photos, attempt.effort.long_side)
         output = context.folder / "attempt"
         result = run_job(
@@ -119,13 +128,14 @@ def triangulate(context: SfmContext, given: GivenPoses) -> Solution:
 
 def _attempts(effort: Effort) -> list[Attempt]:
     """From the usual to the costly; `_worth_trying` says when each is made."""
-    thorough = replace(effort, first_octave=-1, max_features=max(8192, effort.max_features))
+    wide = replace(effort, affine=True)
+    last = replace(wide, first_octave=-1, max_features=max(8192, effort.max_features))
     return [
         Attempt(effort, "first"),
         Attempt(effort, "bridges"),
         Attempt(effort, "all"),
-        Attempt(thorough, "all"),
-        Attempt(thorough, "all", init_angle=4.0),
+        Attempt(wide, "all"),
+        Attempt(last, "all", init_angle=4.0),
     ]
 
 
@@ -134,9 +144,12 @@ def _worth_trying(best: JobResult, attempt: Attempt, photos: int) -> bool:
     wrong = best.inconsistent_pairs > SUSPICIOUS
     if attempt.reach == "bridges":
         return _FEW <= share < 1.0 and not wrong
-    if attempt.effort.first_octave == 0:
+    if not attempt.effort.affine:
         return share < _FEW or wrong
-    return share < _VERY_FEW or (wrong and attempt.init_angle == 16.0)
+    if attempt.init_angle < Attempt.init_angle:
+        return share < _VERY_FEW
+    # In a small set every photo counts, and the wider search takes well under a minute.
+    return share < (1.0 if photos <= _SMALL_SET else _FEW) or wrong
 
 
 def _reach(
