@@ -10,12 +10,12 @@ from recon.geometry import Sim3
 
 F64 = NDArray[np.float64]
 
-FAR = 100.0
-"""Points beyond this distance from the centre, in scene units, are noise."""
+FAR, FAR_MEDIANS = 100.0, 10.0
+"""Points beyond this distance from the centre, in scene units and in medians, are noise."""
 
 MAX_ERROR_PIXELS = 2.0
 MIN_TRACK = 3
-_ENOUGH_POINTS = 1000
+_ENOUGH_POINTS = 3000
 _PROMISED_UP_LIMIT = np.radians(60.0)
 
 
@@ -98,8 +98,11 @@ def _upright(up: F64) -> F64:
 
 def filter_points(points: WorldPoints, norm_from_world: Sim3) -> WorldPoints:
     """Drop uncertain points, unless too few would be left, and those absurdly far away."""
-    near = np.linalg.norm(norm_from_world.apply(points.xyz), axis=1) <= FAR
-    points = points.chosen(near)
+    if len(points) == 0:
+        return points
+    distance = np.linalg.norm(norm_from_world.apply(points.xyz), axis=1)
+    # Of a distant view from a small spot even the typical point is many units away.
+    points = points.chosen(distance <= max(FAR, FAR_MEDIANS * float(np.median(distance))))
     unknown = points.track == 0
     sure = (points.track >= MIN_TRACK) | unknown
     # An unknown error is NaN, which compares false: the point stays.

@@ -13,9 +13,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from recon.capture.types import Photo
 from recon.errors import FormatError
+
+_NOTE = "recon"
 
 
 def work_size(photo: Photo, long_side: int) -> tuple[int, int]:
@@ -96,9 +99,27 @@ def write_work_copy(
     _save(image, path, format="JPEG", quality=98, subsampling=0)
 
 
-def save_png(image: Image.Image, path: Path) -> None:
-    """Write a PNG atomically; lightly compressed, since time matters more than space here."""
-    _save(image, path, format="PNG", compress_level=1)
+def save_png(image: Image.Image, path: Path, note: str = "") -> None:
+    """Write a PNG atomically; lightly compressed, since time matters more than space here.
+
+    Args:
+        image: RGB or RGBA.
+        path: of the file.
+        note: kept in the file for `png_note`.
+    """
+    info = PngInfo()
+    info.add_text(_NOTE, note)
+    _save(image, path, format="PNG", compress_level=1, pnginfo=info)
+
+
+def png_note(path: Path) -> str | None:
+    """The note that `save_png` left in a file; None if there is no such file or note."""
+    try:
+        with Image.open(path) as image:
+            note = image.info.get(_NOTE)
+    except (OSError, ValueError, SyntaxError):
+        return None
+    return note if isinstance(note, str) else None
 
 
 def _save(image: Image.Image, path: Path, **how: Any) -> None:

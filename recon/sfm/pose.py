@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from dataclasses import asdict
@@ -12,10 +11,18 @@ from pathlib import Path
 import numpy as np
 
 from recon.capture.types import Capture, GivenPoses
-from recon.errors import FormatError
+from recon.errors import FormatError, RunDirError
 from recon.formats.colmap import ColmapModel, write_model
 from recon.formats.lens import NO_POINTS
 from recon.scene import PosedScene, SparsePoints, View
+from recon.sfm.cache import (
+    forget_solution,
+    load_solution,
+    pose_key,
+    save_solution,
+    scene_key,
+    with_model_points,
+)
 from recon.sfm.context import SfmContext, Solution
 from recon.sfm.fill import fill_points
 from recon.sfm.normalise import filter_points, normalise
@@ -33,9 +40,6 @@ from recon.sfm.undistort import plan, undistort
 REPORT_FILE = "sfm.json"
 IMAGES_FOLDER = "images"
 SFM_FOLDER = "sfm"
-_RECIPE = 1
-"""Raised whenever the same inputs would give another scene, so that old ones are not reused."""
-
 _FEW_POINTS = 500
 
 
@@ -64,20 +68,33 @@ def pose_capture(
         SfmCancelled: `cancelled` said so; what is done so far is kept.
         SfmError: no usable poses were found, or pycolmap failed.
         FormatError: a photo has changed since the capture was loaded.
+        RunDirError: `work_dir` cannot be written.
     """
     given = capture.poses_for(options.pose_source)
-    fingerprint = _fingerprint(capture, given, options)
-    done = _load_done(work_dir, fingerprint)
+    poses = pose_key(capture, given, options)
+    key = scene_key(poses, given, options)
+    done = _load_done(work_dir, key)
     if done is not None:
         return done
-    (work_dir / SCENE_FILE).unlink(missing_ok=True)
-    folder = work_dir / SFM_FOLDER
-    folder.mkdir(parents=True, exist_ok=True)
-    context = SfmContext(capture, options, folder, progress, cancelled)
-    solution = solve(context) if given is None else _from_given(context, given)
-    scene = _scene(context, solution, given, work_dir)
-    _save_report(work_dir, _report(context, solution, scene), fingerprint)
-    save_scene(scene, work_dir)
+    try:
+        (work_dir / SCENE_FILE).unlink(missing_ok=True)
+        folder = work_dir / SFM_FOLDER
+        folder.mkdir(parents=True, exist_ok=True)
+        context = SfmContext(capture, options, folder, progress, cancelled)
+        solution = load_solution(context, given, poses)
+        if solution is None:
+            forget_solution(folder)
+            solution = solve(context) if given is None else _from_given(context, given)
+            save_solution(context, solution, poses)
+        scene = _scene(context, solution, given, work_dir)
+        _save_report(work_dir, _report(context, solution, scene), key)
+        save_scene(scene, work_dir)
+    except OSError as error:
+        raise RunDirError(
+            f"cannot be written ({error})",
+            where=work_dir,
+            remedy="free some disk space, make the folder writable, or choose another with --out",
+        ) from error
     return scene
 
 
@@ -115,7 +132,7 @@ def _from_given(context: SfmContext, given: GivenPoses) -> Solution:
         else:
             return solution
     write_model(context.folder, ColmapModel(solution.cameras, solution.points))
-    return solution
+    return with_model_points(context.folder, solution)
 
 
 def _scene(
@@ -168,38 +185,18 @@ def _report(context: SfmContext, solution: Solution, scene: PosedScene) -> SfmRe
     )
 
 
-def _fingerprint(capture: Capture, given: GivenPoses | None, options: SfmOptions) -> str:
-    """Changes whenever the scene would."""
-    digest = hashlib.sha256()
-    relevant = {**asdict(options), "recipe": _RECIPE, "background": capture.background}
-    del relevant["threads"]
-    digest.update(json.dumps(relevant, sort_keys=True).encode())
-    for photo in capture.photos:
-        split = capture.split[photo.name]
-        line = (photo.name, photo.digest, photo.orientation, photo.focal, split)
-        digest.update(json.dumps(line).encode())
-    if given is not None:
-        digest.update(repr((given.kind, given.world_up)).encode())
-        for name, posed in sorted(given.cameras.items()):
-            digest.update(repr((name, posed.lens)).encode())
-            digest.update(posed.cam_from_world.tobytes())
-        if given.points is not None:
-            digest.update(given.points.xyz.tobytes())
-    return digest.hexdigest()
-
-
-def _save_report(work_dir: Path, report: SfmReport, fingerprint: str) -> None:
+def _save_report(work_dir: Path, report: SfmReport, key: str) -> None:
     partial_path = work_dir / f".{REPORT_FILE}.part"
-    data = {"version": 1, "fingerprint": fingerprint, "report": asdict(report)}
+    data = {"version": 1, "key": key, "report": asdict(report)}
     partial_path.write_text(json.dumps(data, indent=1), encoding="utf-8")
     os.replace(partial_path, work_dir / REPORT_FILE)
 
 
-def _load_done(work_dir: Path, fingerprint: str) -> PosedScene | None:
+def _load_done(work_dir: Path, key: str) -> PosedScene | None:
     """The finished scene of the same inputs, if it is there and whole."""
     try:
         data = json.loads((work_dir / REPORT_FILE).read_text(encoding="utf-8"))
-        if data["fingerprint"] != fingerprint:
+        if data["key"] != key:
             return None
         scene = load_scene(work_dir)
     except (OSError, ValueError, KeyError, TypeError, FormatError, RecursionError):

@@ -14,6 +14,7 @@ import numpy as np
 from recon.capture.types import Capture, GivenPoses
 from recon.errors import SfmError
 from recon.formats.colmap import read_model
+from recon.formats.lens import PosedLens
 from recon.sfm.context import SfmContext, Solution
 from recon.sfm.job import JobResult
 from recon.sfm.jobs import EFFORTS, Effort, job_images, run_job
@@ -24,6 +25,7 @@ SUSPICIOUS = 0.03
 
 _FEW, _VERY_FEW = 0.9, 0.6
 _SMALL_SET = 24
+_FOCAL_SHARES = (0.4, 3.0)
 _FEW_KEYPOINTS, _BLURRED_SHARE = 300, 0.25
 _MODEL_FILES = ("cameras.bin", "images.bin", "points3D.bin", "rigs.bin", "frames.bin")
 
@@ -86,7 +88,7 @@ def solve(context: SfmContext) -> Solution:
         reprojection_error=_known(best.reprojection_error),
         track_length=_known(best.track_length),
         inconsistent_pairs=_known(best.inconsistent_pairs),
-        notices=_notices(best, len(photos)),
+        notices=_notices(best, len(photos)) + _odd_lenses(model.images),
     )
 
 
@@ -219,6 +221,21 @@ def _notices(result: JobResult, photos: int) -> tuple[str, ...]:
     if len(result.registered) < _FEW * photos:
         notices.append(f"only {len(result.registered)} of {photos} photos could be placed")
     return tuple(notices)
+
+
+def _odd_lenses(cameras: dict[str, PosedLens]) -> tuple[str, ...]:
+    """A notice for focal lengths that no ordinary camera has: the sign of a bent model."""
+    shares = {
+        round(0.5 * (lens.fx + lens.fy) / max(lens.width, lens.height), 2)
+        for lens in (posed.lens for posed in cameras.values())
+    }
+    odd = sorted(share for share in shares if not _FOCAL_SHARES[0] < share < _FOCAL_SHARES[1])
+    if not odd:
+        return ()
+    return (
+        f"the focal length came out at {odd[0]:.2f} times the photo's longer side, which is "
+        "unusual: the shape may be bent. Photos from more directions would settle it",
+    )
 
 
 def _nothing_found(capture: Capture, result: JobResult | None) -> SfmError:

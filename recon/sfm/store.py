@@ -146,7 +146,8 @@ def _view(item: dict[str, Any], folder: Path) -> View:
     width, height = item["width"], item["height"]
     if not all(type(side) is int and 1 <= side <= 100_000 for side in (width, height)):
         raise FormatError(f"not a usable image size: {width}x{height}")
-    camera = Camera(width, height, *(_finite(item[key]) for key in ("fx", "fy", "cx", "cy")), pose)
+    fx, fy, cx, cy = (_finite(item[key]) for key in ("fx", "fy", "cx", "cy"))
+    camera = Camera(width, height, fx, fy, cx, cy, pose)
     if item["split"] not in ("train", "test"):
         raise FormatError(f"unknown split {item['split']!r}")
     return View(

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,14 +14,15 @@ from PIL import Image
 from recon.capture.types import Photo
 from recon.formats.lens import Lens
 from recon.geometry import Camera
-from recon.sfm.photos import open_upright, save_png
+from recon.sfm.photos import open_upright, png_note, save_png
 
 F64 = NDArray[np.float64]
 
+_RECIPE = 1
 _ZOOM_RANGE = (0.25, 8.0)
 _ZOOM_STEP = 1.01
 _BORDER_SAMPLES = 64
-_CELLS = (64, 32, 16, 8)
+_LARGEST_CELL, _SMALLEST_CELL = 64, 8
 MAP_ERROR = 0.1
 
 
@@ -100,9 +101,14 @@ def plan(
 def undistort(job: UndistortPlan) -> None:
     """Write the image. Area-averaged: every pixel is the mean of the pixels that it covers.
 
+    An image that an earlier run wrote for the same photo and cameras is kept.
+
     Raises:
         FormatError: the photo has changed and no longer decodes.
     """
+    key = _key(job)
+    if png_note(job.path) == key:
+        return
     width, height = job.camera.width, job.camera.height
     if not job.lens.distorted:
         image = open_upright(job.photo)
@@ -119,7 +125,14 @@ def undistort(job: UndistortPlan) -> None:
         # Pillow averages RGBA premultiplied, so transparent pixels do not tint the edges.
         image = image.resize((width, height), Image.Resampling.BOX)
     job.path.parent.mkdir(parents=True, exist_ok=True)
-    save_png(image, job.path)
+    save_png(image, job.path, note=key)
+
+
+def _key(job: UndistortPlan) -> str:
+    """Names everything that the pixels depend on."""
+    camera = job.camera.at(np.eye(4))
+    text = repr((_RECIPE, job.photo.digest, job.photo.orientation, job.lens, camera))
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _warp(image: Image.Image, lens: Lens, camera: Camera) -> Image.Image:
@@ -131,22 +144,24 @@ def _warp(image: Image.Image, lens: Lens, camera: Camera) -> Image.Image:
     """
     scale = np.array([image.width / lens.width, image.height / lens.height])
 
-    def source_of(columns: NDArray[np.float64], rows: NDArray[np.float64]) -> F64:
+    def source_of(columns: F64, rows: F64) -> F64:
         u, v = (columns - camera.cx) / camera.fx, (rows - camera.cy) / camera.fy
         return lens.pixels_from_rays(np.stack(np.meshgrid(u, v), axis=-1)) * scale
 
-    for cell in _CELLS:
+    cell = _LARGEST_CELL
+    while True:
         columns, rows = _ticks(camera.width, cell), _ticks(camera.height, cell)
         source = source_of(columns, rows)
         middle = source_of(_middles(columns), _middles(rows))
         bilinear = _middles(_middles(source, axis=0), axis=1)
-        if np.abs(bilinear - middle).max() < MAP_ERROR:
+        if cell <= _SMALLEST_CELL or np.abs(bilinear - middle).max() < MAP_ERROR:
             break
+        cell //= 2
     source = np.clip(source, 0.0, np.array(image.size) - 1e-3)
     # Pillow wants corners as upper left, lower left, lower right, upper right.
     corners = (source[:-1, :-1], source[1:, :-1], source[1:, 1:], source[:-1, 1:])
     quads = np.concatenate(corners, axis=-1).tolist()
-    x, y = columns.tolist(), rows.tolist()
+    x, y = columns.astype(int).tolist(), rows.astype(int).tolist()
     mesh = [
         ((x[i], y[j], x[i + 1], y[j + 1]), quads[j][i])
         for j in range(len(y) - 1)
@@ -156,12 +171,12 @@ def _warp(image: Image.Image, lens: Lens, camera: Camera) -> Image.Image:
     return image.transform(size, Image.Transform.MESH, mesh, Image.Resampling.BICUBIC)
 
 
-def _ticks(length: int, cell: int) -> NDArray[np.int64]:
+def _ticks(length: int, cell: int) -> F64:
     """Cell borders 0, cell, 2 cell, ..., `length`."""
-    return np.append(np.arange(0, length, cell), length)
+    return np.append(np.arange(0.0, length, cell), float(length))
 
 
-def _middles(values: NDArray[Any], axis: int = 0) -> F64:
+def _middles(values: F64, axis: int = 0) -> F64:
     """Means of neighbours along an axis."""
     last = values.shape[axis]
     return 0.5 * (values.take(range(1, last), axis) + values.take(range(last - 1), axis))
