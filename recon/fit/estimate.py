@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from recon.capture import Capture
 
 # CPU seconds a photo of SfM: features, pairs and mapping, by preset.
-_POSE_CPU_SECONDS: dict[Preset, float] = {"draft": 0.9, "standard": 1.3, "high": 4.0}
+_POSE_CPU_SECONDS: dict[Preset, float] = {"draft": 0.9, "standard": 2.5, "high": 8.0}
 _GIVEN_POSE_CPU_SECONDS = 0.6
 _READ_CPU_SECONDS_PER_MEGAPIXEL = 0.01
 _EVALUATE_CPU_SECONDS_PER_MEGAPIXEL = 1.2

@@ -19,9 +19,10 @@ from recon.splat import SplatModel, SplatOptions, SplatTrainer, schedule, splat_
 _HOW = frozenset({"backend", "threads", "eval_every", "eval_views", "checkpoint_every"})
 
 # Costs of training, from runs on an AVX2 server CPU: CPU seconds of a step, and bytes.
-_STEP_CPU_SECONDS = 0.004
-_CPU_SECONDS_PER_PIXEL = 2.5e-7
-_CPU_SECONDS_PER_SPLAT = 5e-7
+_STEP_CPU_SECONDS = 0.003
+_CPU_SECONDS_PER_PIXEL = 1.5e-7
+_CPU_SECONDS_PER_PIXEL_AND_SPLAT = 1.5e-12
+_CPU_SECONDS_PER_SPLAT = 2e-7
 _BASE_MEMORY = 600_000_000
 _TARGET_BYTES_PER_PIXEL = 6
 _WORK_BYTES_PER_PIXEL = 200
@@ -59,11 +60,13 @@ class SplatMethod:
 
     def cost(self, plan: SplatOptions, work: Workload) -> Cost:
         pixels = work.megapixels * 1e6
-        # Images start small; over a training the schedule sees this share of their pixels.
-        share = _mean_image_share(plan)
-        step = _STEP_CPU_SECONDS + (
-            share * pixels * _CPU_SECONDS_PER_PIXEL
-            + _MEAN_SPLATS * plan.max_splats * _CPU_SECONDS_PER_SPLAT
+        # Images start small and splats few; these are the averages over a training.
+        rendered = _mean_image_share(plan) * pixels
+        splats = _MEAN_SPLATS * plan.max_splats
+        step = (
+            _STEP_CPU_SECONDS
+            + rendered * (_CPU_SECONDS_PER_PIXEL + splats * _CPU_SECONDS_PER_PIXEL_AND_SPLAT)
+            + splats * _CPU_SECONDS_PER_SPLAT
         )
         seconds = plan.steps * step / work.threads
         if plan.time_budget is not None:
