@@ -40,10 +40,10 @@ def read_exif(image: Image.Image) -> ExifFacts:
         more = tags.get_ifd(_EXIF_IFD)
     except Exception:  # Pillow raises almost anything on malformed EXIF, which we can do without
         return ExifFacts()
-    orientation = tags.get(_ORIENTATION)
+    orientation: Any = tags.get(_ORIENTATION)
     names = (_text(tags.get(_MAKE)), _text(tags.get(_MODEL)))
     return ExifFacts(
-        orientation=orientation if orientation in range(1, 9) else 1,
+        orientation=int(orientation) if orientation in range(1, 9) else 1,
         focal=_focal(more, *image.size),
         camera=" ".join(name for name in names if name)[:100],
     )

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from recon.formats.lens import NO_POINTS, Lens, PosedLens, WorldPoints
 
@@ -96,9 +96,9 @@ def hull_points(
     return WorldPoints(np.ascontiguousarray(xyz.T), _colors(views, xyz, 1.5 * side))
 
 
-def _positions(cells: F64, centre: F64, half_side: float, side: float) -> F64:
+def _positions(cells: ArrayLike, centre: F64, half_side: float, side: float) -> F64:
     """(3, N) middles of cells (N, 3) of the cube, in world space."""
-    return np.ascontiguousarray((centre - half_side + (cells + 0.5) * side).T)
+    return np.ascontiguousarray((centre - half_side + (np.asarray(cells) + 0.5) * side).T)
 
 
 def _padded(opaque: Mask, reach: int) -> Mask:

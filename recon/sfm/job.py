@@ -7,6 +7,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from recon.sfm.options import SfmStage
+
 
 @dataclass(frozen=True)
 class JobImage:
@@ -103,7 +105,7 @@ class JobResult:
     inconsistent_pairs: float
     keypoints: dict[str, int]
     matches: dict[str, int]
-    stages: dict[str, tuple[float, float]]
+    stages: dict[SfmStage, tuple[float, float]]
 
     @staticmethod
     def from_json(data: dict[str, Any]) -> JobResult:

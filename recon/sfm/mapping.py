@@ -13,6 +13,7 @@ import numpy as np
 import pycolmap
 
 from recon.sfm.job import Job, JobImage, JobResult
+from recon.sfm.options import SfmStage
 from recon.sfm.support import inconsistent_share
 
 Report = Callable[[str, int, int, str], None]
@@ -31,10 +32,10 @@ class _Clock:
     """Wall and CPU seconds by stage."""
 
     def __init__(self) -> None:
-        self.stages: dict[str, tuple[float, float]] = {}
+        self.stages: dict[SfmStage, tuple[float, float]] = {}
 
     @contextmanager
-    def stage(self, name: str) -> Iterator[None]:
+    def stage(self, name: SfmStage) -> Iterator[None]:
         wall, cpu = time.monotonic(), time.process_time()
         yield
         self.stages[name] = (time.monotonic() - wall, time.process_time() - cpu)
