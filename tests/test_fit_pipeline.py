@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from fit_fakes import Calls, FakeMethod, fake_parts, make_photos
 
-from recon.errors import CaptureError, OptionError, RunDirError
+from recon.errors import CaptureError, OptionError, RunDirError, SfmError
 from recon.fit import FitOptions, StopRequest, run_fit
 from recon.fit.eventlog import read_events
 from recon.fit.events import FitEvent, Notice, StageFinished, Training
@@ -72,6 +72,21 @@ def test_other_settings_are_refused_and_named(scene: Path) -> None:
     assert "--no-resume" in caught.value.remedy
     assert "--out" in caught.value.remedy
     assert RunDir.load(scene / "recon").manifest.state == "done"
+
+
+def test_before_training_began_other_settings_and_photos_are_welcome(scene: Path) -> None:
+    parts = fake_parts()
+
+    def no_overlap(*arguments: object) -> object:
+        raise SfmError("these photos do not overlap", remedy="take more")
+
+    hopeless: FitParts = replace(parts, pose_capture=no_overlap)  # pyright: ignore[reportArgumentType]
+    with pytest.raises(SfmError):
+        run_fit(FitOptions(scene), parts=hopeless)
+    assert RunDir.load(scene / "recon").manifest.stages["sfm"].status == "failed"
+    (scene / "images" / "004.jpg").unlink()
+    summary = run_fit(FitOptions(scene, preset="high", resolution=500), parts=parts)
+    assert (summary.state, summary.images) == ("done", 8)
 
 
 def test_no_resume_trains_anew_and_keeps_fitting_poses(scene: Path) -> None:

@@ -90,6 +90,11 @@ class Manifest:
     def to_json(self) -> Json:
         return {"version": MANIFEST_VERSION, **dataclasses.asdict(self)}
 
+    @property
+    def trained(self) -> bool:
+        """Whether training has begun, so that there is something to continue or to lose."""
+        return f"train_{self.method}" in self.stages
+
     def seconds(self, stage: str) -> float:
         """Wall time that a stage has taken so far, 0 when it never ran."""
         record = self.stages.get(stage)

@@ -55,15 +55,20 @@ def _plain(data: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def require_same_settings(old: Manifest, settings: Mapping[str, Any], where: Path) -> None:
-    """Raise `RunDirError`, naming the differences, unless the run in `where` can be continued."""
+    """Raise `RunDirError`, naming the differences, unless the run in `where` can be continued.
+
+    Where training never began nothing can be lost: then other settings are welcome.
+    """
+    if not old.trained:
+        return
     changes = differing_settings(old.settings.get("identity", {}), settings["identity"])
     if changes:
         raise _other_run(old, changes, where)
 
 
 def require_same_photos(old: Manifest, new: Mapping[str, InputFile], where: Path) -> None:
-    """Raise `RunDirError`, naming the differences, if the photos changed since `old`."""
-    changes = differing_photos(old.inputs, new) if old.inputs else []
+    """Raise `RunDirError`, naming the differences, if the photos that `old` trained on changed."""
+    changes = differing_photos(old.inputs, new) if old.trained else []
     if changes:
         raise _other_run(old, changes, where)
 
