@@ -17,7 +17,6 @@ import shutil
 import subprocess
 import sys
 import time
-import urllib.error
 import urllib.request
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -195,10 +194,10 @@ def install(env: Environment, extras: frozenset[str], key: str) -> None:
         [str(env.python), "-c", "import torch"], capture_output=True, check=False
     )
     if present.returncode != 0:
-        _run([*pip, *torch_arguments()], "installing torch", offline)
+        _run([*pip, *torch_arguments()], "installing torch (takes minutes)", offline)
     wanted = frozenset(extras | (have or frozenset()))
     target = str(ROOT) + (f"[{','.join(sorted(wanted))}]" if wanted else "")
-    _run([*pip, "-e", target], "building the native kernels, installing recon", offline)
+    _run([*pip, "-e", target], "building kernels, installing recon (takes minutes)", offline)
     env.stamp.write_text(json.dumps({"key": key, "extras": sorted(wanted)}))
 
 
