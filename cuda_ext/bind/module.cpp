@@ -118,10 +118,9 @@ NB_MODULE(_native, m) {
   m.def("thread_count", &thread_count);
   m.def("set_thread_count", &set_thread_count);
 
-  nb::class_<View>(m, "View")
-      .def("__init__", [](View *v, int width, int height, float fx, float fy, float cx, float cy,
-                          const std::vector<float> &rotation,
-                          const std::vector<float> &translation) {
+  nb::class_<View>(m, "View").def(
+      "__init__", [](View *v, int width, int height, float fx, float fy, float cx, float cy,
+                     const std::vector<float> &rotation, const std::vector<float> &translation) {
         if (rotation.size() != 9 || translation.size() != 3 || width < 1 || height < 1)
           throw std::invalid_argument("a view needs a positive size, 9 and 3 numbers");
         new (v) View{width, height, fx, fy, cx, cy, {}, {}};
@@ -175,7 +174,8 @@ NB_MODULE(_native, m) {
           "read_gradients",
           [](PyEngine &e, uintptr_t color) { e.engine->read_gradients(at<float>(color)); },
           Release())
-      .def("backward", [](PyEngine &e) { e.engine->backward(); }, Release())
+      .def(
+          "backward", [](PyEngine &e) { e.engine->backward(); }, Release())
       .def(
           "gradients",
           [](PyEngine &e, uintptr_t params, uintptr_t out) {

@@ -21,8 +21,8 @@ using recon::Footprint;
 using recon::Gaussian;
 using recon::PinholeT;
 
-constexpr int kInputs = 11;  // mean, quat, log scale, opacity logit
-constexpr int kOutputs = 7;  // mean, conic, opacity, depth
+constexpr int kInputs = 11; // mean, quat, log scale, opacity logit
+constexpr int kOutputs = 7; // mean, conic, opacity, depth
 
 void need(const Numbers &x, size_t n) {
   if (x.size() != n)

@@ -45,7 +45,8 @@ RECON_FN int clamp_int(float x, int lo, int hi) {
   return x < static_cast<float>(lo) ? lo : x > static_cast<float>(hi) ? hi : static_cast<int>(x);
 }
 
-// Appends the tiles that the ellipse of `r` touches, row by row of tiles, exactly; returns how many.
+// Appends the tiles that the ellipse of `r` touches, row by row of tiles, exactly; returns how
+// many.
 RECON_FN uint32_t touch_tiles(const Record &r, int tiles_x, int tiles_y, Pair *out,
                               uint32_t *histogram) {
   constexpr float kInv = 1.0f / kTile;
@@ -66,8 +67,7 @@ RECON_FN uint32_t touch_tiles(const Record &r, int tiles_x, int tiles_y, Pair *o
     const float at_left = -r.dy_right < lo ? lo : -r.dy_right > hi ? hi : -r.dy_right;
     const float zr = at_right * inv_hy, zl = at_left * inv_hy;
     const float wr = 1.0f - zr * zr, wl = 1.0f - zl * zl;
-    const float right =
-        r.mx + r.shear * at_right + r.half_width * __builtin_sqrtf(wr > 0 ? wr : 0);
+    const float right = r.mx + r.shear * at_right + r.half_width * __builtin_sqrtf(wr > 0 ? wr : 0);
     const float left = r.mx + r.shear * at_left - r.half_width * __builtin_sqrtf(wl > 0 ? wl : 0);
     const int x_first = clamp_int((left - 0.5f - kSpanSlack) * kInv, 0, tiles_x - 1);
     const int x_last = clamp_int((right - 0.5f + kSpanSlack) * kInv, 0, tiles_x - 1);
@@ -84,8 +84,8 @@ RECON_FN uint32_t touch_tiles(const Record &r, int tiles_x, int tiles_y, Pair *o
 
 } // namespace
 
-// Pairs are emitted in depth order by a fixed number of chunks, counted for each tile and chunk, and
-// scattered to their places: lists come out in depth order, the same for any number of threads.
+// Pairs are emitted in depth order by a fixed number of chunks, counted for each tile and chunk,
+// and scattered to their places: lists come out in depth order, the same for any number of threads.
 void bin(Frame &frame) {
   constexpr int kChunks = Frame::kBinChunks;
   const int tiles = frame.tiles_x * frame.tiles_y;
@@ -113,8 +113,7 @@ void bin(Frame &frame) {
       const int64_t bound = (wide < frame.tiles_x ? wide : frame.tiles_x) *
                             (high < frame.tiles_y ? high : frame.tiles_y);
       out.reserve(count + bound, true);
-      const uint32_t touched =
-          touch_tiles(r, frame.tiles_x, frame.tiles_y, out.data() + count, h);
+      const uint32_t touched = touch_tiles(r, frame.tiles_x, frame.tiles_y, out.data() + count, h);
       frame.slot_begin[r.id] = static_cast<uint32_t>(count); // within the chunk, for now
       frame.slot_count[r.id] = touched;
       count += touched;

@@ -84,8 +84,7 @@ recon_cpu::RasterWork raster_work(const Frame &frame) {
       const float mx = r.mx - ox, my = r.my - oy;
       for (uint32_t left = touched_micros(r, mx, my) & open; left != 0; left &= left - 1) {
         const int i = __builtin_ctz(left);
-        const F8 w =
-            splat_alpha(r, mx, my, kGrid.x[i >> 3], kGrid.y[i & 7]).alpha * F8::load(t[i]);
+        const F8 w = splat_alpha(r, mx, my, kGrid.x[i >> 3], kGrid.y[i & 7]).alpha * F8::load(t[i]);
         ++visited;
         counted += __builtin_popcount(bits(w > F8(0.0f)));
         const F8 next = transmit(F8::load(t[i]), w);

@@ -14,9 +14,9 @@ using recon_cpu::kRows;
 using recon_cpu::kTile;
 
 constexpr int kBlockFloats = kRows * kBlock;
-constexpr int kMicros = 32;             // groups of 4x2 pixels in a tile: index = column * 8 + row pair
+constexpr int kMicros = 32; // groups of 4x2 pixels in a tile: index = column * 8 + row pair
 constexpr int kTilePixels = kTile * kTile;
-constexpr int kChunkBlocks = 32;        // blocks a task of the per-splat passes
+constexpr int kChunkBlocks = 32; // blocks a task of the per-splat passes
 constexpr int kChunkSplats = kChunkBlocks * kBlock;
 constexpr float kLog2AlphaMin = -7.994353436858858f; // log2(1 / 255)
 constexpr float kLog2E = 1.4426950408889634f;
@@ -29,11 +29,11 @@ struct alignas(64) Record {
   float log2_opacity;
   float color[3];
   float depth;
-  float hx, hy;      // half extents of the ellipse alpha >= kAlphaMin
-  float shear;       // x of the ellipse's middle moves by `shear` a unit of y
-  float half_width;  // half its width at dy = 0
-  float dy_right;    // dy of its rightmost point
-  uint32_t id;       // splat
+  float hx, hy;     // half extents of the ellipse alpha >= kAlphaMin
+  float shear;      // x of the ellipse's middle moves by `shear` a unit of y
+  float half_width; // half its width at dy = 0
+  float dy_right;   // dy of its rightmost point
+  uint32_t id;      // splat
 };
 static_assert(sizeof(Record) == 64, "a record is one cache line");
 
@@ -50,7 +50,8 @@ struct Pair {
 };
 
 // Sums over the pixels of one tile, for one splat, of v = dL/d(alpha) alpha times 1, dx, dy, dx^2,
-// dx dy, dy^2, and of the blending weight times the gradient of colour, the gradient of depth, and the error. The last is unused.
+// dx dy, dy^2, and of the blending weight times the gradient of colour, the gradient of depth, and
+// the error. The last is unused.
 constexpr int kSums = 12;
 enum Sum { kS, kSx, kSy, kSxx, kSxy, kSyy, kSr, kSg, kSb, kSz, kSerror };
 
@@ -61,10 +62,10 @@ struct Frame {
   int tiles_x = 0, tiles_y = 0;
   int64_t stride = 0, plane = 0; // floats in a padded image row and plane
 
-  Buffer<Record> records;        // [n] by splat, valid where visible
-  Buffer<uint16_t> visible;      // [blocks] one bit a splat
-  Buffer<uint32_t> chunk_count;  // [chunks]
-  Buffer<uint64_t> keys, keys2;  // [visible] depth bits and splat
+  Buffer<Record> records;       // [n] by splat, valid where visible
+  Buffer<uint16_t> visible;     // [blocks] one bit a splat
+  Buffer<uint32_t> chunk_count; // [chunks]
+  Buffer<uint64_t> keys, keys2; // [visible] depth bits and splat
   int64_t visible_count = 0;
 
   Buffer<uint32_t> slot_begin, slot_count; // [n] by splat, valid where visible
@@ -111,7 +112,8 @@ constexpr int kPlaneGradAlpha = 3, kPlaneGradDepth = 4, kPlaneError = 5, kGradPl
 // Calls f(chunk, thread) for each chunk on the thread pool.
 template <class F> void run_chunks(int chunks, F &&f) {
   recon_cpu::parallel_for(
-      chunks, [](void *context, int chunk, int thread) { (*static_cast<F *>(context))(chunk, thread); },
+      chunks,
+      [](void *context, int chunk, int thread) { (*static_cast<F *>(context))(chunk, thread); },
       &f);
 }
 

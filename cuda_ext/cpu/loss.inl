@@ -25,9 +25,7 @@ template <int Q> struct BlurRing {
   float *ring = nullptr; // [kTaps][Q][width]
   int64_t width = 0;     // multiple of kLanes
 
-  static int64_t floats(int64_t width) {
-    return Q * (width + 2 * kPad) + kTaps * Q * width;
-  }
+  static int64_t floats(int64_t width) { return Q * (width + 2 * kPad) + kTaps * Q * width; }
   void place(float *memory, int64_t w) {
     width = w;
     pitch = w + 2 * kPad;
@@ -57,8 +55,8 @@ template <int Q> struct BlurRing {
   RECON_FN F8 blur_y(int row, int q, int64_t x) {
     F8 s = F8(kWindow[0]) * F8::loadu(ring_row(row, q) + x);
     for (int d = 1; d <= kRadius; ++d)
-      s += F8(kWindow[d]) * (F8::loadu(ring_row(row + kTaps - d, q) + x) +
-                             F8::loadu(ring_row(row + d, q) + x));
+      s += F8(kWindow[d]) *
+           (F8::loadu(ring_row(row + kTaps - d, q) + x) + F8::loadu(ring_row(row + d, q) + x));
     return s;
   }
 };

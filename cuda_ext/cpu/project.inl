@@ -51,9 +51,9 @@ uint32_t project_half(const float *half, uint32_t first_id, int valid, const Pin
   const F8 shear = f.cov[1] / f.cov[2];
   const F8 half_width = sqrt_(cut / f.conic[0]);
   const F8 dy_right = hx * f.cov[1] / f.cov[0];
-  const F8 *columns[15] = {&f.mean[0], &f.mean[1], &a,       &b,        &c,
-                           &log2_opacity, &color[0], &color[1], &color[2], &f.depth,
-                           &hx,        &hy,        &shear,   &half_width, &dy_right};
+  const F8 *columns[15] = {&f.mean[0],    &f.mean[1], &a,        &b,          &c,
+                           &log2_opacity, &color[0],  &color[1], &color[2],   &f.depth,
+                           &hx,           &hy,        &shear,    &half_width, &dy_right};
   alignas(32) float rows[15][kLanes];
   for (int i = 0; i < 15; ++i)
     columns[i]->store(rows[i]);

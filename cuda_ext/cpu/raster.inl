@@ -47,10 +47,10 @@ RECON_FN uint32_t touched_micros(const Record &r, float mx, float my) {
   const F8 mid0 = F8(mx) + shear * dy0, mid1 = F8(mx) + shear * dy1;
   const F8 never(1e30f);
   const M8 on0 = w0 > zero, on1 = w1 > zero;
-  const F8 lo = min_(select(on0, mid0 - half0, never), select(on1, mid1 - half1, never)) -
-                F8(kSpanSlack);
-  const F8 hi = max_(select(on0, mid0 + half0, -never), select(on1, mid1 + half1, -never)) +
-                F8(kSpanSlack);
+  const F8 lo =
+      min_(select(on0, mid0 - half0, never), select(on1, mid1 - half1, never)) - F8(kSpanSlack);
+  const F8 hi =
+      max_(select(on0, mid0 + half0, -never), select(on1, mid1 + half1, -never)) + F8(kSpanSlack);
   uint32_t out = 0;
   for (int c = 0; c < 4; ++c)
     out |= bits((lo <= F8(4.0f * c + 3.5f)) & (hi >= F8(4.0f * c + 0.5f))) << (8 * c);

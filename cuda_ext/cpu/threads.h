@@ -8,8 +8,8 @@ namespace recon_cpu {
 using ChunkFn = void (*)(void *context, int chunk, int thread);
 
 // Runs fn for chunk 0 .. chunks-1, claimed in order by the threads of the pool and the caller.
-// Returns when all are done. `thread` is in 0 .. thread_count()-1. May be called from several threads
-// at once, not from inside `fn`.
+// Returns when all are done. `thread` is in 0 .. thread_count()-1. May be called from several
+// threads at once, not from inside `fn`.
 void parallel_for(int chunks, ChunkFn fn, void *context);
 
 int thread_count();

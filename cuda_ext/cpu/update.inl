@@ -10,16 +10,16 @@ namespace {
 
 struct HalfGradients {
   Gaussian<F8> shape;
-  F8 color[3];   // d(loss)/d(colour before the clamp at 0)
-  F8 basis[16];  // SH basis at the splat's direction
+  F8 color[3];        // d(loss)/d(colour before the clamp at 0)
+  F8 basis[16];       // SH basis at the splat's direction
   F8 error, gradient; // statistics
   M8 finite;
 };
 
 // Gradients of the visible lanes of half a block; other lanes are 0.
-RECON_FN void half_gradients(const Frame &frame, const PinholeT<float> &cam,
-                             const float centre[3], const float *half, int64_t first_id,
-                             uint32_t lanes, HalfGradients &out) {
+RECON_FN void half_gradients(const Frame &frame, const PinholeT<float> &cam, const float centre[3],
+                             const float *half, int64_t first_id, uint32_t lanes,
+                             HalfGradients &out) {
   // Sums and footprints of the visible lanes, transposed to rows; quiet values elsewhere.
   alignas(32) float rows[kSums][kLanes] = {};
   alignas(32) float active[3][kLanes] = {}; // 1 where the colour is not clamped
@@ -69,8 +69,7 @@ RECON_FN void half_gradients(const Frame &frame, const PinholeT<float> &cam,
     for (int k = 0; k < count; ++k) {
       weights[k] = F8(0.0f);
       for (int c = 0; c < 3; ++c)
-        weights[k] +=
-            out.color[c] * F8::loadu(half + (recon_cpu::kRowSh + 3 * k + c) * kBlock);
+        weights[k] += out.color[c] * F8::loadu(half + (recon_cpu::kRowSh + 3 * k + c) * kBlock);
     }
     sh_basis_vjp(degree, direction, weights, g_direction);
     view_direction_vjp(direction, inv_distance, g_direction, g_mean);
@@ -100,8 +99,7 @@ RECON_FN void half_gradients(const Frame &frame, const PinholeT<float> &cam,
 
 // Calls f(half pointer offset, gradients) for each half block with visible splats; counts those
 // dropped because they were not finite.
-template <class F>
-int64_t for_visible_halves(const Frame &frame, const float *params, F &&f) {
+template <class F> int64_t for_visible_halves(const Frame &frame, const float *params, F &&f) {
   const PinholeT<float> cam = frame.pinhole();
   float centre[3];
   frame.centre(centre);
@@ -136,8 +134,7 @@ RECON_FN void adam_row(const AdamStep &a, float rate, M8 seen, F8 g, float *p, f
   const F8 m0 = F8::loadu(m), v0 = F8::loadu(v), p0 = F8::loadu(p);
   const F8 m1 = a.beta1 * m0 + a.rest1 * g;
   const F8 v1 = a.beta2 * v0 + a.rest2 * g * g;
-  const F8 p1 =
-      p0 - F8(rate) * (m1 * a.correction1) / (sqrt_(v1 * a.correction2) + a.epsilon);
+  const F8 p1 = p0 - F8(rate) * (m1 * a.correction1) / (sqrt_(v1 * a.correction2) + a.epsilon);
   select(seen, m1, m0).storeu(m);
   select(seen, v1, v0).storeu(v);
   select(seen, p1, p0).storeu(p);
@@ -147,21 +144,20 @@ RECON_FN void adam_row(const AdamStep &a, float rate, M8 seen, F8 g, float *p, f
 
 int64_t splat_gradients(const Frame &frame, const float *params, float *out) {
   std::memset(out, 0, static_cast<size_t>(frame.blocks * kBlockFloats) * sizeof(float));
-  return for_visible_halves(
-      frame, params, [&](int64_t offset, int64_t, const HalfGradients &g) {
-        float *o = out + offset;
-        for (int i = 0; i < 3; ++i)
-          g.shape.mean[i].storeu(o + (recon_cpu::kRowMean + i) * kBlock);
-        for (int i = 0; i < 4; ++i)
-          g.shape.quat[i].storeu(o + (recon_cpu::kRowQuat + i) * kBlock);
-        for (int i = 0; i < 3; ++i)
-          g.shape.log_scale[i].storeu(o + (recon_cpu::kRowLogScale + i) * kBlock);
-        g.shape.logit_opacity.storeu(o + recon_cpu::kRowOpacity * kBlock);
-        const int count = sh_count(frame.options.sh_degree);
-        for (int k = 0; k < count; ++k)
-          for (int c = 0; c < 3; ++c)
-            (g.basis[k] * g.color[c]).storeu(o + (recon_cpu::kRowSh + 3 * k + c) * kBlock);
-      });
+  return for_visible_halves(frame, params, [&](int64_t offset, int64_t, const HalfGradients &g) {
+    float *o = out + offset;
+    for (int i = 0; i < 3; ++i)
+      g.shape.mean[i].storeu(o + (recon_cpu::kRowMean + i) * kBlock);
+    for (int i = 0; i < 4; ++i)
+      g.shape.quat[i].storeu(o + (recon_cpu::kRowQuat + i) * kBlock);
+    for (int i = 0; i < 3; ++i)
+      g.shape.log_scale[i].storeu(o + (recon_cpu::kRowLogScale + i) * kBlock);
+    g.shape.logit_opacity.storeu(o + recon_cpu::kRowOpacity * kBlock);
+    const int count = sh_count(frame.options.sh_degree);
+    for (int k = 0; k < count; ++k)
+      for (int c = 0; c < 3; ++c)
+        (g.basis[k] * g.color[c]).storeu(o + (recon_cpu::kRowSh + 3 * k + c) * kBlock);
+  });
 }
 
 int64_t splat_adam(const Frame &frame, float *params, float *m, float *v,
@@ -187,8 +183,7 @@ int64_t splat_adam(const Frame &frame, float *params, float *m, float *v,
                    pv + r * kBlock);
         };
         const F8 one(1.0f);
-        const F8 opacity =
-            one / (one + exp_(-F8::loadu(p + recon_cpu::kRowOpacity * kBlock)));
+        const F8 opacity = one / (one + exp_(-F8::loadu(p + recon_cpu::kRowOpacity * kBlock)));
         for (int i = 0; i < 3; ++i)
           row(recon_cpu::kRowMean + i, g.shape.mean[i]);
         for (int i = 0; i < 4; ++i)

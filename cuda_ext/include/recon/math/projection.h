@@ -52,9 +52,9 @@ template <class T> struct ProjectionState {
   T inv_quat_norm; // 1 / |quat|
   T rot[9];        // rotation of the splat, row-major
   T scale[3];
-  T jr[6]; // J R, 2x3
-  T vv[6]; // J R rot, 2x3
-  T bb[6]; // J R rot diag(scale), 2x3
+  T jr[6];                  // J R, 2x3
+  T vv[6];                  // J R rot, 2x3
+  T bb[6];                  // J R rot diag(scale), 2x3
   T cov_xx, cov_xy, cov_yy; // without blur
   T det0, det;              // determinants without and with blur
   T sigmoid;
@@ -106,8 +106,8 @@ RECON_FN ProjectionState<T> projection_state(const Gaussian<T> &g, const Pinhole
   s.cu = min_(max_(s.u, u_lo), u_hi);
   s.cv = min_(max_(s.v, v_lo), v_hi);
 
-  const T norm2 = g.quat[0] * g.quat[0] + g.quat[1] * g.quat[1] + g.quat[2] * g.quat[2] +
-                  g.quat[3] * g.quat[3];
+  const T norm2 =
+      g.quat[0] * g.quat[0] + g.quat[1] * g.quat[1] + g.quat[2] * g.quat[2] + g.quat[3] * g.quat[3];
   s.inv_quat_norm = one / sqrt_(max_(norm2, T(1e-24)));
   for (int i = 0; i < 4; ++i)
     s.quat[i] = g.quat[i] * s.inv_quat_norm;
@@ -123,8 +123,8 @@ RECON_FN ProjectionState<T> projection_state(const Gaussian<T> &g, const Pinhole
   }
   for (int r = 0; r < 2; ++r)
     for (int k = 0; k < 3; ++k) {
-      s.vv[3 * r + k] = s.jr[3 * r] * s.rot[k] + s.jr[3 * r + 1] * s.rot[3 + k] +
-                        s.jr[3 * r + 2] * s.rot[6 + k];
+      s.vv[3 * r + k] =
+          s.jr[3 * r] * s.rot[k] + s.jr[3 * r + 1] * s.rot[3 + k] + s.jr[3 * r + 2] * s.rot[6 + k];
       s.bb[3 * r + k] = s.vv[3 * r + k] * s.scale[k];
     }
   const T *b = s.bb;
@@ -181,8 +181,8 @@ RECON_FN Gaussian<T> projection_vjp(const ProjectionState<T> &s, const PinholeT<
   if (antialias) {
     // compensation^2 = det0 / det; both determinants are functions of the covariance.
     const T ratio = s.det0 * inv_det;
-    const T g_ratio = select(ratio > T(kCompensationFloor),
-                             half * df.opacity * s.sigmoid / s.compensation, zero);
+    const T g_ratio =
+        select(ratio > T(kCompensationFloor), half * df.opacity * s.sigmoid / s.compensation, zero);
     const T g_det0 = g_ratio * inv_det;
     const T g_det = zero - g_ratio * ratio * inv_det;
     g_xx = g_xx + g_det0 * s.cov_yy + g_det * yy;
@@ -204,8 +204,8 @@ RECON_FN Gaussian<T> projection_vjp(const ProjectionState<T> &s, const PinholeT<
     for (int k = 0; k < 3; ++k)
       g_rot[3 * i + k] = s.jr[i] * g_v[k] + s.jr[3 + i] * g_v[3 + k];
   rotation_from_quat_vjp(s.quat, g_rot, g_quat);
-  const T along = g_quat[0] * s.quat[0] + g_quat[1] * s.quat[1] + g_quat[2] * s.quat[2] +
-                  g_quat[3] * s.quat[3];
+  const T along =
+      g_quat[0] * s.quat[0] + g_quat[1] * s.quat[1] + g_quat[2] * s.quat[2] + g_quat[3] * s.quat[3];
   for (int i = 0; i < 4; ++i)
     out.quat[i] = (g_quat[i] - along * s.quat[i]) * s.inv_quat_norm;
 
@@ -228,8 +228,7 @@ RECON_FN Gaussian<T> projection_vjp(const ProjectionState<T> &s, const PinholeT<
   const T g_u = fx * df.mean[0] + select(du * du > zero, zero, g_cu);
   const T g_v_ = fy * df.mean[1] + select(dv * dv > zero, zero, g_cv);
   g_inv_z = g_inv_z + g_u * s.p[0] + g_v_ * s.p[1];
-  const T g_p[3] = {g_u * s.inv_z, g_v_ * s.inv_z,
-                    df.depth - g_inv_z * s.inv_z * s.inv_z};
+  const T g_p[3] = {g_u * s.inv_z, g_v_ * s.inv_z, df.depth - g_inv_z * s.inv_z * s.inv_z};
   for (int i = 0; i < 3; ++i)
     out.mean[i] = T(R[i]) * g_p[0] + T(R[3 + i]) * g_p[1] + T(R[6 + i]) * g_p[2];
   return out;

@@ -11,7 +11,7 @@ constexpr double kSh0 = 0.28209479177387814;
 constexpr double kSh1 = 0.4886025119029199;
 constexpr double kSh2[5] = {1.0925484305920792, -1.0925484305920792, 0.31539156525252005,
                             -1.0925484305920792, 0.5462742152960396};
-constexpr double kSh3[7] = {-0.5900435899266435, 2.890611442640554,  -0.4570457994644658,
+constexpr double kSh3[7] = {-0.5900435899266435, 2.890611442640554,   -0.4570457994644658,
                             0.3731763325901154,  -0.4570457994644658, 1.445305721320277,
                             -0.5900435899266435};
 
@@ -80,8 +80,7 @@ template <class T> RECON_FN void sh_basis_vjp(int degree, const T d[3], const T 
 }
 
 // Direction from the camera centre to the mean, and 1 / distance.
-template <class T, class S>
-RECON_FN T view_direction(const T mean[3], const S centre[3], T d[3]) {
+template <class T, class S> RECON_FN T view_direction(const T mean[3], const S centre[3], T d[3]) {
   const T v[3] = {mean[0] - T(centre[0]), mean[1] - T(centre[1]), mean[2] - T(centre[2])};
   const T inv = T(1.0) / sqrt_(max_(v[0] * v[0] + v[1] * v[1] + v[2] * v[2], T(1e-24)));
   for (int i = 0; i < 3; ++i)
