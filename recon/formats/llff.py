@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +13,10 @@ from recon.errors import FormatError
 from recon.formats.lens import Lens
 
 MAX_BYTES = 64 << 20
+_HEADER = re.compile(
+    rb"\{'descr': '(?P<dtype>[<>]f[48])', 'fortran_order': (?P<order>True|False), "
+    rb"'shape': \((?P<rows>\d{1,7}), 17\), \}\s*$"
+)
 _REMEDY = "make the file again, or remove it so that recon computes the poses itself"
 
 
@@ -46,20 +51,36 @@ def read_llff(path: Path) -> tuple[LlffPose, ...]:
     try:
         if path.stat().st_size > MAX_BYTES:
             raise FormatError("larger than 64 MiB", where=path, remedy=_REMEDY)
-        table = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError, SyntaxError, MemoryError) as error:
-        raise FormatError(
-            f"not a readable numpy file ({error})", where=path, remedy=_REMEDY
-        ) from error
-    if not isinstance(table, np.ndarray) or table.ndim != 2 or table.shape[1] != 17:
-        raise FormatError(
-            f"expected an N x 17 array, found {getattr(table, 'shape', 'an archive')}",
-            where=path,
-            remedy=_REMEDY,
-        )
-    if table.dtype.kind not in "fiu" or not np.all(np.isfinite(table)):
+        data = path.read_bytes()
+    except OSError as error:
+        raise FormatError(f"cannot be read ({error})", where=path, remedy=_REMEDY) from error
+    table = _table(path, data)
+    if not np.all(np.isfinite(table)):
         raise FormatError("holds values that are not finite numbers", where=path, remedy=_REMEDY)
-    return tuple(_pose(path, row.astype(np.float64)) for row in table)
+    return tuple(_pose(path, row) for row in table)
+
+
+def _table(path: Path, data: bytes) -> NDArray[np.float64]:
+    """The (N, 17) array of a .npy file.
+
+    `np.load` evaluates the header as Python and raises almost anything on a broken one; the
+    few headers that LLFF writes are matched literally instead.
+    """
+    if data[:6] != b"\x93NUMPY" or data[6:7] not in (b"\x01", b"\x02"):
+        raise FormatError("not a numpy file", where=path, remedy=_REMEDY)
+    length_bytes = 2 if data[6] == 1 else 4
+    start = 8 + length_bytes + int.from_bytes(data[8 : 8 + length_bytes], "little")
+    match = _HEADER.match(data[8 + length_bytes : start])
+    if match is None:
+        raise FormatError(
+            "expected an N x 17 array of floating-point numbers", where=path, remedy=_REMEDY
+        )
+    dtype = np.dtype(match["dtype"].decode())
+    rows = int(match["rows"])
+    if len(data) - start != rows * 17 * dtype.itemsize:
+        raise FormatError("the file is not as long as it says", where=path, remedy=_REMEDY)
+    table = np.frombuffer(data, dtype, offset=start).astype(np.float64)
+    return table.reshape(17, rows).T if match["order"] == b"True" else table.reshape(rows, 17)
 
 
 def _pose(path: Path, row: NDArray[np.float64]) -> LlffPose:
