@@ -102,7 +102,7 @@ class SplatOptions:
 
 
 _PRESETS: dict[str, SplatOptions] = {
-    "draft": SplatOptions(steps=2500, max_splats=60_000),
+    "draft": SplatOptions(steps=2000, max_splats=50_000),
     "standard": SplatOptions(steps=7000, max_splats=150_000),
     "high": SplatOptions(steps=20_000, max_splats=300_000),
 }
