@@ -23,7 +23,8 @@ from recon.sfm.options import (
 )
 
 _POLL_SECONDS = 0.2
-_GRACE_SECONDS = 20.0
+GRACE_SECONDS = 20.0
+WORKER = ("-m", "recon.sfm.worker")
 _LOG = "colmap.log"
 
 
@@ -46,7 +47,7 @@ def run_worker(
     job.save(job_file)
     with log_file.open("ab") as log:
         child = subprocess.Popen(
-            [sys.executable, "-m", "recon.sfm.worker", str(job_file)],
+            [sys.executable, *WORKER, str(job_file)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=log,
@@ -124,7 +125,7 @@ def _message(line: bytes) -> dict[str, Any]:
 
 
 def _crash(child: subprocess.Popen[bytes], log_file: Path) -> SfmError:
-    status = child.wait(timeout=_GRACE_SECONDS)
+    status = child.wait(timeout=GRACE_SECONDS)
     killed = status in (-9, 137)
     return SfmError(
         f"the structure-from-motion process died (status {status})",
@@ -140,7 +141,7 @@ def _end(child: subprocess.Popen[bytes]) -> None:
     """Close the child's input, which asks it to stop, and make sure that it does."""
     if child.stdin is not None:
         child.stdin.close()
-    deadline = time.monotonic() + _GRACE_SECONDS
+    deadline = time.monotonic() + GRACE_SECONDS
     try:
         child.wait(timeout=max(0.0, deadline - time.monotonic()))
     except subprocess.TimeoutExpired:
