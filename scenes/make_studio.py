@@ -11,7 +11,7 @@ Nothing is downloaded. The result is
 How to run it (CPU only; bpy 5.0 wants Python 3.11):
 
     pip install "bpy==5.0.1" "pillow>=10.1"
-    python make_studio.py                      # the committed set
+    python make_studio.py --out fresh          # 48 views, 800 x 600
     python make_studio.py --width 320 --samples 16 --only 0,12,24 --out preview
 
 A run can be interrupted and started again: pictures and depth maps that exist are skipped (delete
