@@ -37,7 +37,7 @@ FLAGS = (
     "--no-first-run",
     "--disable-background-networking",
 )
-SIZE = {"width": 1000, "height": 640}
+SIZE = {"width": 860, "height": 480}
 
 
 @dataclass
@@ -57,7 +57,7 @@ class Stage:
         png = self.page.locator("canvas").first.screenshot()
         return np.asarray(Image.open(io.BytesIO(png)).convert("RGB")).astype(int)
 
-    def stable(self, timeout: float = 10.0) -> np.ndarray:
+    def stable(self, timeout: float = 40.0) -> np.ndarray:
         """The canvas once it no longer changes."""
         deadline = time.monotonic() + timeout
         before = self.shot()
@@ -84,7 +84,7 @@ class Stage:
         mouse.up()
 
 
-def until(condition: Callable[[], bool], what: str, timeout: float = 10.0) -> None:
+def until(condition: Callable[[], bool], what: str, timeout: float = 40.0) -> None:
     deadline = time.monotonic() + timeout
     while not condition():
         assert time.monotonic() < deadline, f"waited in vain: {what}"
@@ -112,6 +112,7 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
                 args=list(FLAGS),
                 viewport=SIZE,
             )
+            context.set_default_timeout(60_000)
             page = context.new_page()
             page.goto(server.url)
             yield Stage(server, workspace, page)
@@ -121,7 +122,7 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
 
 
 def test_it_opens_and_shows_the_model(stage: Stage) -> None:
-    until(lambda: bool(stage.server.sessions), "the page to connect", timeout=20)
+    until(lambda: bool(stage.server.sessions), "the page to connect")
     until(lambda: stage.server.scheduler.stats.frames > 0, "a first frame")
     stage.page.get_by_text("Compare", exact=True).first.wait_for()
     until(lambda: stage.shot().std() > 30, "a picture that is not blank")
@@ -186,8 +187,12 @@ def test_the_divider_is_dragged(stage: Stage) -> None:
     session = stage.session
     session.arrange(layout="Split")
     before = stage.stable()
-    stage.drag((0.5, 0.5), (0.3, 0.5))
-    until(lambda: session.arrangement.split < 0.4, "the divider to move")
+    for _ in range(5):  # a busy machine may see the whole gesture as one leap
+        stage.drag((0.5, 0.5), (0.3, 0.5))
+        time.sleep(0.3)
+        if session.arrangement.split < 0.4:
+            break
+    assert session.arrangement.split < 0.4, "the divider moved"
     assert session.comparison is not None, "dragging must not leave the comparison"
     assert np.abs(stage.stable() - before).mean() > 0.1
 
@@ -252,6 +257,7 @@ def test_a_film_is_made_and_sent(stage: Stage, monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_the_comparison_page_opens_without_a_server(stage: Stage, tmp_path: Path) -> None:
+    stage.page.get_by_text("Make", exact=True).first.click()
     with stage.page.expect_download() as download:
         stage.page.get_by_role("button", name="Save comparison").click()
     file = tmp_path / "comparison.html"
@@ -299,7 +305,7 @@ def test_it_survives_a_restart_of_the_server(stage: Stage, tmp_path: Path) -> No
     stage.server = ViewerServer(stage.workspace, ServerOptions(port=port))
     try:
         assert stage.server.port == port
-        until(lambda: bool(stage.server.sessions), "the page to come back", timeout=20)
+        until(lambda: bool(stage.server.sessions), "the page to come back")
         until(lambda: stage.server.scheduler.stats.frames > 0, "a frame after the restart")
         assert stage.stable().std() > 20
     finally:

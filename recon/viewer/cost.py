@@ -95,7 +95,7 @@ class Allowance:
     """
 
     share: float = 1.0
-    burst: float = 1.5
+    burst: float = 0.75
     _saved: float = 0.0
     _at: float | None = None
 

@@ -46,7 +46,7 @@ SNAPSHOT_SHARE = 0.02
 SNAPSHOT_SECONDS = 2.0
 """Least time between two snapshots."""
 
-MESSAGE_SECONDS = 0.5
+MESSAGE_SECONDS = 1.0
 """Least time between two updates of the figures on the pages."""
 
 CURVE_POINTS = 400

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from typing import TYPE_CHECKING
 
 import viser
 
@@ -11,11 +12,13 @@ from recon.viewer.pointer import PointerSheet
 from recon.viewer.session import Session
 from recon.viewer.tab_capture import CaptureTab
 from recon.viewer.tab_compare import CompareTab
-from recon.viewer.tab_edit import EditTab
 from recon.viewer.tab_explore import ExploreTab
 from recon.viewer.tab_make import MakeTab
 from recon.viewer.tab_training import TrainingControl, TrainingTab
 from recon.viewer.workspace import Content
+
+if TYPE_CHECKING:
+    from recon.viewer.tab_edit import EditTab
 
 NARROW = 560
 """Canvas width in pixels below which the panel makes way for a comparison."""
@@ -75,6 +78,8 @@ class Panels:
                 with tabs.add_tab("Make"):
                     self._make = MakeTab(session)
                 if self._control is None:  # a model in training would overtake every edit
+                    from recon.viewer.tab_edit import EditTab
+
                     with tabs.add_tab("Edit"):
                         self._edit = EditTab(session)
             session.on_change = self.update

@@ -47,7 +47,7 @@ def serve_run(
 
     run = RunDir.find(run_dir)
     options = ServerOptions(host=host, port=port, readonly=readonly)
-    workspace = Workspace(Content(title=run.path.resolve().parent.name))
+    workspace = Workspace(Content(title=Path(run.manifest.scene).name))
     with ViewerServer(workspace, options) as server:
         for line in greeting(server):
             print(line, flush=True)

@@ -21,6 +21,7 @@ from recon.viewer.scheduler import RenderScheduler
 from recon.viewer.session import Session
 from recon.viewer.tab_explore import configure_theme
 from recon.viewer.tab_training import TrainingControl
+from recon.viewer.wire import guarded
 from recon.viewer.workspace import Content, Photos, Workspace
 
 PORTS_TRIED = 50
@@ -66,7 +67,7 @@ class ViewerServer:
         self._lock = threading.Lock()
         with _hushed():
             self._server = viser.ViserServer(
-                host=self.options.host, port=port, label="recon", verbose=False
+                host=self.options.host, port=port, label=self._label(), verbose=False
             )
         # Any page could ask for a public tunnel through a foreign server: never.
         self._server.request_share_url = lambda verbose=True: None
@@ -115,6 +116,10 @@ class ViewerServer:
         with self._lock:
             return tuple(panel.session for panel in self._panels.values())
 
+    def _label(self) -> str:
+        title = self.workspace.content.title
+        return "recon" if title == "recon" else f"recon: {title}"
+
     def stop(self) -> None:
         """Close the pages and end the threads."""
         self._end_listening()
@@ -136,7 +141,9 @@ class ViewerServer:
         with self._lock:
             self._panels[client.client_id] = panels
         client.camera.on_update(lambda _: session.on_camera())
-        panels.build()
+        guarded(session, panels.build)
+        if client.client_id not in self._server.get_clients():
+            self._on_disconnect(client)  # it left before it was known: nobody else tells
 
     def _on_disconnect(self, client: viser.ClientHandle) -> None:
         with self._lock:

@@ -25,7 +25,6 @@ from recon.viewer.look import Look, Status
 from recon.viewer.pilot import Pilot
 from recon.viewer.request import Frame, Layer, Request, scaled
 from recon.viewer.scheduler import RenderScheduler
-from recon.viewer.variants import as_ellipses, is_splats
 from recon.viewer.workspace import Content, NamedModel, Photos, Workspace
 
 JPEG_MOVING = 70
@@ -350,12 +349,18 @@ class Session:
         self.client.flush()
 
     def fail(self, error: Exception) -> None:
-        """Tell on the page what went wrong."""
+        """Say on the canvas why there is no picture."""
         text = str(error) or type(error).__name__
         self.send(message(text, *self.canvas, dark=self.look.dark), JPEG_REST)
-        self.client.add_notification(
-            "This could not be shown", text, color="red", auto_close_seconds=15.0
-        )
+        self.tell_error(error)
+
+    def tell_error(self, error: Exception) -> None:
+        """A notice in the page's corner; the canvas stays as it is."""
+        if not self._closed:
+            text = str(error) or type(error).__name__
+            self.client.add_notification(
+                "This did not work", text, color="red", auto_close_seconds=15.0
+            )
 
     def close(self) -> None:
         """The browser left: free its work."""
@@ -366,6 +371,10 @@ class Session:
 
 def _render(named: NamedModel, options: RenderOptions, mode: Mode, camera: Camera) -> RenderOutput:
     model = named.model
-    if mode == "Ellipses" and is_splats(model):
-        model = as_ellipses(model)
+    if mode == "Ellipses":
+        # Late, as everywhere in the viewer: this imports torch, and the page must stand before.
+        from recon.viewer.variants import as_ellipses, is_splats
+
+        if is_splats(model):
+            model = as_ellipses(model)
     return model.render(camera, options)

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import viser
 
 from recon.scene import View
 from recon.viewer.compose import LAYOUTS
 from recon.viewer.session import Session
+from recon.viewer.wire import on_click, on_command, on_edit
 from recon.viewer.workspace import Content
 
-HELD_OUT = "Held out"
+HELD_OUT, BACK = "Held out", "Previous"
 NONE: tuple[str, ...] = ("(none)",)
 INTRO = "Pick a photo: the camera flies there and shows **photo | render | error**."
 
@@ -28,7 +27,7 @@ class CompareTab:
         self._view = gui.add_dropdown("Photo", options=NONE)
         self._all = gui.add_button("Choose from thumbnails", icon=viser.Icon.LAYOUT_GRID)
         self._show = gui.add_button("Show photo and render", icon=viser.Icon.COLUMNS)
-        self._step = gui.add_button_group("Go to", options=("Previous", "Next"))
+        self._step = gui.add_button_group("Go to", options=(BACK, "Next"))
         self._layout = gui.add_dropdown("Layout", options=LAYOUTS)
         self._divider = gui.add_slider(
             "Divider", min=0.0, max=1.0, step=0.01, initial_value=0.5, visible=False
@@ -75,18 +74,15 @@ class CompareTab:
     def _wire(self) -> None:
         session = self._session
 
-        def from_page(handle: Any, act: Any) -> None:
-            handle.on_update(lambda event: act() if event.client is not None else None)
-
-        from_page(self._split, self._fill)
-        from_page(self._view, self.open)
-        from_page(self._layout, self._lay_out)
-        from_page(self._divider, lambda: session.arrange(split=float(self._divider.value)))
-        self._all.on_click(lambda _: self.choose())
-        self._show.on_click(lambda _: self.open())
-        self._step.on_click(lambda _: self.move(-1 if self._step.value == "Previous" else 1))
-        self._here.on_click(lambda _: session.compare_here())
-        self._leave.on_click(lambda _: session.explore())
+        on_edit(session, self._split, self._fill)
+        on_edit(session, self._view, self.open)
+        on_edit(session, self._layout, self._lay_out)
+        on_edit(session, self._divider, lambda: session.arrange(split=float(self._divider.value)))
+        on_click(session, self._all, self.choose)
+        on_click(session, self._show, self.open)
+        on_click(session, self._step, lambda: self.move(-1 if self._step.value == BACK else 1))
+        on_click(session, self._here, session.compare_here)
+        on_click(session, self._leave, session.explore)
         gui = session.client.gui
         commands = (
             (gui.add_command("Choose from thumbnails", hotkey="G"), self.choose),
@@ -97,7 +93,7 @@ class CompareTab:
             (gui.add_command("Back to exploring", hotkey="escape"), session.explore),
         )
         for command, act in commands:
-            command.on_trigger(lambda _, run=act: run())
+            on_command(session, command, act)
 
     def open(self) -> None:
         """Compare at the photo chosen in the list."""

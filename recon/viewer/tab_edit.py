@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
 import viser
 
-from recon.errors import OptionError, ReconError
+from recon.errors import OptionError
 from recon.geometry import rotation_from_quat
 from recon.model import RadianceModel
 from recon.viewer.models import save_edit
 from recon.viewer.session import Session
 from recon.viewer.variants import Box, cut, is_splats
+from recon.viewer.wire import on_click, on_edit
 from recon.viewer.workspace import Content, NamedModel
 
 UNDO_STEPS = 8
@@ -43,11 +43,11 @@ class EditTab:
         self._name = gui.add_text("Name", "edited")
         self._save = gui.add_button("Save as a new model", icon=viser.Icon.DEVICE_FLOPPY)
         self._said = gui.add_markdown("")
-        self._show.on_update(lambda _: self._show_box())
-        self._size.on_update(lambda _: self._draw())
-        self._cut.on_click(lambda _: self._guarded(self._cut_away))
-        self._undo.on_click(lambda _: self._guarded(self._step_back))
-        self._save.on_click(lambda _: self._guarded(self._save_model))
+        on_edit(session, self._show, self._show_box)
+        on_edit(session, self._size, self._draw)
+        on_click(session, self._cut, self._cut_away)
+        on_click(session, self._undo, self._step_back)
+        on_click(session, self._save, self._save_model)
 
     def close(self) -> None:
         """The page left: an edit that was not saved goes with it."""
@@ -153,12 +153,6 @@ class EditTab:
 
     def _say(self, text: str) -> None:
         self._said.content = text
-
-    def _guarded(self, act: Callable[[], None]) -> None:
-        try:
-            act()
-        except (ReconError, OSError) as error:
-            self._say(f"**This did not work.** {error}")
 
 
 def _without(content: Content, key: str) -> Content:

@@ -12,6 +12,7 @@ import viser
 from recon.viewer.images import MODES
 from recon.viewer.overlays import Overlays
 from recon.viewer.session import Session
+from recon.viewer.wire import on_click, on_command, on_edit
 
 BACKGROUNDS: dict[str, tuple[float, float, float] | None] = {
     "Scene's own": None,
@@ -36,7 +37,7 @@ class ExploreTab:
         self._overlays = overlays
         self._last_status = 0.0
         gui = session.client.gui
-        self._labels: dict[str, str] = {}
+        self._keys: dict[str, str] = {}
         self._model = gui.add_dropdown("Model", options=NONE, visible=False)
         self._mode = gui.add_dropdown("Show", options=MODES, initial_value=session.look.mode)
         self._cameras = gui.add_checkbox("Cameras", False, hint="Where the photos were taken")
@@ -61,29 +62,24 @@ class ExploreTab:
 
     def _wire(self) -> None:
         session = self._session
-
-        def from_page(handle: Any, act: Any) -> None:
-            # Assignments by the server call back too (without a client): only people count.
-            handle.on_update(lambda event: act() if event.client is not None else None)
-
-        from_page(self._model, lambda: self._change(model=self._labels[self._model.value]))
-        from_page(self._mode, lambda: self._change(mode=self._mode.value))
-        from_page(self._cameras, self._show_overlays)
-        from_page(self._cloud, self._show_overlays)
-        from_page(self._by, self._show_overlays)
-        from_page(self._fov, lambda: session.set_fov(math.radians(self._fov.value)))
-        from_page(
+        on_edit(session, self._model, lambda: self._change(model=self._keys[self._model.value]))
+        on_edit(session, self._mode, lambda: self._change(mode=self._mode.value))
+        for handle in (self._cameras, self._cloud, self._by):
+            on_edit(session, handle, self._show_overlays)
+        on_edit(session, self._fov, lambda: session.set_fov(math.radians(self._fov.value)))
+        on_edit(
+            session,
             self._background,
             lambda: self._change(background=BACKGROUNDS[self._background.value]),
         )
-        from_page(self._size, lambda: self._change(longest=SIZES[self._size.value]))
-        from_page(self._dark, self._switch_dark)
-        self._home.on_click(lambda _: session.go_home())
+        on_edit(session, self._size, lambda: self._change(longest=SIZES[self._size.value]))
+        on_edit(session, self._dark, self._switch_dark)
+        on_click(session, self._home, session.go_home)
         gui = session.client.gui
-        command = gui.add_command("Home", description="Fly to the first view", hotkey="H")
-        command.on_trigger(lambda _: session.go_home())
-        command = gui.add_command("Next mode", description="Colour, depth, ...", hotkey="V")
-        command.on_trigger(lambda _: self._next_mode())
+        home = gui.add_command("Home", description="Fly to the first view", hotkey="H")
+        on_command(session, home, session.go_home)
+        mode = gui.add_command("Next mode", description="Colour, depth, ...", hotkey="V")
+        on_command(session, mode, self._next_mode)
 
     def _change(self, **fields: Any) -> None:
         self._session.set_look(replace(self._session.look, **fields))
@@ -112,14 +108,16 @@ class ExploreTab:
     def update(self) -> None:
         """Follow the content: which models there are."""
         models = self._session.content.models
-        self._labels = {m.label: m.key for m in models}
-        if self._labels:
-            chosen = self._session.model()
-            options = tuple(self._labels)
+        labels = [m.label for m in models]
+        # Two pages may be editing: their models are told apart by key.
+        names = [m.label if labels.count(m.label) == 1 else f"{m.label} {m.key}" for m in models]
+        self._keys = dict(zip(names, (m.key for m in models), strict=True))
+        chosen = self._session.model()
+        if chosen is not None:
+            options = tuple(self._keys)
             if self._model.options != options:
                 self._model.options = options
-            if chosen is not None:
-                self._model.value = chosen.label
+            self._model.value = names[[m.key for m in models].index(chosen.key)]
         self._model.visible = len(models) > 1
 
     def update_status(self) -> None:

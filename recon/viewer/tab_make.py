@@ -13,7 +13,7 @@ import numpy as np
 import viser
 from PIL import Image
 
-from recon.errors import OptionError, ReconError
+from recon.errors import OptionError
 from recon.geometry import Camera
 from recon.model import RenderOutput
 from recon.viewer.cameras import Viewpoint
@@ -24,7 +24,7 @@ from recon.viewer.page import comparison_page
 from recon.viewer.path import CameraPath
 from recon.viewer.pilot import FLIGHT_RATE
 from recon.viewer.session import Session
-from recon.viewer.variants import is_splats, write_ply
+from recon.viewer.wire import on_click, on_command, on_edit
 from recon.viewer.workspace import NamedModel
 
 FILM_SIZES: dict[str, int] = {"480p": 480, "720p": 720, "1080p": 1080}
@@ -69,23 +69,24 @@ class MakeTab:
         self.update()
 
     def _wire(self) -> None:
-        edits = {"Add": self._add, "Undo": self._undo, "Clear": self._clear}
-        self._edit.on_click(lambda _: edits[self._edit.value]())
-        self._preview.on_click(lambda _: self._guarded(self._play))
-        self._film.on_click(lambda _: self._work(self._make_film))
-        self._still.on_click(lambda _: self._work(self._make_still))
-        self._page.on_click(lambda _: self._work(self._make_page))
-        self._export.on_click(lambda _: self._work(self._make_export))
-        self._cancel.on_click(lambda _: self._cancelled.set())
-        self._closed.on_update(lambda _: self._draw())
-        gui = self._session.client.gui
-        gui.add_command("Add a keyframe", hotkey="K").on_trigger(lambda _: self._add())
-        gui.add_command("Save picture", hotkey="I").on_trigger(
-            lambda _: self._work(self._make_still)
-        )
+        session = self._session
+        on_click(session, self._edit, self._edit_path)
+        on_click(session, self._preview, self._play)
+        on_click(session, self._film, lambda: self._work(self._make_film))
+        on_click(session, self._still, lambda: self._work(self._make_still))
+        on_click(session, self._page, lambda: self._work(self._make_page))
+        on_click(session, self._export, lambda: self._work(self._make_export))
+        on_click(session, self._cancel, self._cancelled.set)
+        on_edit(session, self._closed, self._draw)
+        gui = session.client.gui
+        on_command(session, gui.add_command("Add a keyframe", hotkey="K"), self._add)
+        still = gui.add_command("Save picture", hotkey="I")
+        on_command(session, still, lambda: self._work(self._make_still))
 
     def update(self) -> None:
         """Follow the content: whether the model can be saved for other programs."""
+        from recon.viewer.variants import is_splats
+
         named = self._session.model()
         self._export.visible = named is not None and is_splats(named.model)
 
@@ -95,6 +96,9 @@ class MakeTab:
             self._line.visible = not hidden
 
     # The path.
+
+    def _edit_path(self) -> None:
+        {"Add": self._add, "Undo": self._undo, "Clear": self._clear}[self._edit.value]()
 
     def _add(self) -> None:
         self._keyframes.append(self._session.pilot.viewpoint)
@@ -147,23 +151,13 @@ class MakeTab:
             self._cancelled.clear()
             self._progress.value = 0.0
             self._progress.visible = self._cancel.visible = True
-            self._guarded(lambda: self._send(*make()))
+            name, file = make()
+            self._session.client.send_file_download(name, file, save_immediately=True)
+        except _Cancelled:
+            self._tell("Cancelled", "Nothing was saved.")
         finally:
             self._progress.visible = self._cancel.visible = False
             self._busy.release()
-
-    def _guarded(self, act: Callable[[], object]) -> None:
-        try:
-            act()
-        except _Cancelled:
-            self._tell("Cancelled", "Nothing was saved.")
-        except ReconError as error:
-            self._tell("This did not work", str(error))
-        except Exception as error:  # The page must tell, whatever it was.
-            self._tell("This did not work", f"{type(error).__name__}: {error}")
-
-    def _send(self, name: str, file: bytes) -> None:
-        self._session.client.send_file_download(name, file, save_immediately=True)
 
     def _tell(self, title: str, text: str) -> None:
         self._session.client.add_notification(title, text, auto_close_seconds=8.0)
@@ -230,6 +224,8 @@ class MakeTab:
         return self._name("html"), page.encode("utf-8")
 
     def _make_export(self) -> tuple[str, bytes]:
+        from recon.viewer.variants import write_ply
+
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "splats.ply"
             write_ply(self._model().model, path)

@@ -6,7 +6,9 @@ from typing import Protocol
 
 import viser
 
+from recon.viewer.charts import Charts
 from recon.viewer.session import Session
+from recon.viewer.wire import on_click
 
 
 class TrainingControl(Protocol):
@@ -30,33 +32,44 @@ class TrainingTab:
         gui = session.client.gui
         self._bar = gui.add_progress_bar(0.0, animated=True)
         self._text = gui.add_markdown("")
-        self._active = not readonly
-        self._pause = gui.add_button("Pause", icon=viser.Icon.PLAYER_PAUSE, visible=False)
-        self._resume = gui.add_button(
-            "Resume", icon=viser.Icon.PLAYER_PLAY, color="green", visible=False
-        )
-        self._stop = gui.add_button(
+        self._buttons: tuple[viser.GuiButtonHandle, ...] = ()
+        if not readonly:
+            self._buttons = self._add_buttons(control)
+        self._charts = Charts(gui)
+        self.update()
+
+    def _add_buttons(self, control: TrainingControl) -> tuple[viser.GuiButtonHandle, ...]:
+        """Pause, resume, stop. A page that may only look does not even get them hidden."""
+        gui = self._session.client.gui
+        pause = gui.add_button("Pause", icon=viser.Icon.PLAYER_PAUSE, visible=False)
+        resume = gui.add_button("Resume", icon=viser.Icon.PLAYER_PLAY, color="green", visible=False)
+        stop = gui.add_button(
             "Stop and save",
             icon=viser.Icon.DEVICE_FLOPPY,
             color="red",
             visible=False,
+            disabled=not control.can_stop,
             hint="Training ends after this step; the model is saved and evaluated",
         )
-        self._can_stop = control.can_stop
-        self._pause.on_click(lambda _: control.pause())
-        self._resume.on_click(lambda _: control.resume())
-        self._stop.on_click(lambda _: control.stop_and_save())
-        self.update()
+        on_click(self._session, pause, control.pause)
+        on_click(self._session, resume, control.resume)
+        on_click(self._session, stop, control.stop_and_save)
+        return pause, resume, stop
 
     def update(self) -> None:
         """Show the training as it stands."""
-        training = self._session.content.training
+        content = self._session.content
+        training = content.training
         if training is None:
             return
         self._bar.value = 100.0 * training.fraction
         words = {"paused": "**Paused.** ", "stopping": "**Stopping and saving ...** "}
         self._text.content = words.get(training.state, "") + training.text
-        self._pause.visible = self._active and training.state == "training"
-        self._resume.visible = self._active and training.state == "paused"
-        running = training.state in ("training", "paused")
-        self._stop.visible = self._active and self._can_stop and running
+        shown = (
+            training.state == "training",
+            training.state == "paused",
+            training.state in ("training", "paused"),
+        )
+        for button, visible in zip(self._buttons, shown, strict=False):
+            button.visible = visible
+        self._charts.update(content.curve)
