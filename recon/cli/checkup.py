@@ -21,7 +21,7 @@ from recon.kernels.registry import list_backends, probe
 
 Status = Literal["ok", "note", "warning", "fault"]
 
-MIN_PYTHON = (3, 10)
+MIN_PYTHON = (3, 11)
 _LITTLE_MEMORY = 3_000_000_000
 _LITTLE_DISK = 2_000_000_000
 _SET_UP = "python3 -m recon.bootstrap setup (in a clone), or: pip install recon-3d"
