@@ -82,7 +82,7 @@ def test_snapshots_are_rare_and_taken_on_the_training_thread(
     assert trainer.snapshots == 2
     assert trainer.threads == {threading.get_ident()}
     content = live.server.workspace.content
-    assert content.models[0].key == "splat"
+    assert content.models[0].key == "ball"
     assert content.training is not None
     assert 0 < content.training.fraction < 1
 

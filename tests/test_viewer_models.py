@@ -13,13 +13,14 @@ from recon.errors import BackendUnavailable, FormatError, OptionError
 from recon.formats.splat_cloud import SplatCloud
 from recon.geometry import Camera
 from recon.model import RadianceModel
+from recon.viewer.box import Box
 from recon.viewer.compare import Comparison
 from recon.viewer.workspace import NamedModel
 
 try:
     from recon.splat import SplatModel
     from recon.viewer.models import LazyModel, save_edit
-    from recon.viewer.variants import Box, as_ellipses, cut, is_splats, write_ply
+    from recon.viewer.variants import as_ellipses, cut, write_ply
 except BackendUnavailable as error:
     pytest.skip(f"splats need the native kernels: {error.what}", allow_module_level=True)
 
@@ -102,7 +103,7 @@ def test_a_lazy_model_is_read_when_it_is_looked_at(model: SplatModel, camera: Ca
 
     lazy = LazyModel("splat", load)
     assert isinstance(lazy, RadianceModel)
-    assert is_splats(lazy)
+    assert NamedModel("a", "a", lazy).is_splats
     assert (lazy.method, lazy.size, reads) == ("splat", 0, [])
     np.testing.assert_array_equal(lazy.render(camera).color, model.render(camera).color)
     lazy.render(camera)
@@ -136,7 +137,7 @@ def test_edits_are_compared_only_when_chosen(tmp_path: Path) -> None:
     content = ball_content(tmp_path)
     edit = NamedModel("edit", "edit", BallModel(), aside=True)
     content = replace(content, models=(*content.models, edit))
-    assert [m.key for m in Comparison("a").methods(content, "splat")] == ["splat"]
-    assert [m.key for m in Comparison("a").methods(content, "edit")] == ["edit", "splat"]
+    assert [m.key for m in Comparison("a").methods(content, "ball")] == ["ball"]
+    assert [m.key for m in Comparison("a").methods(content, "edit")] == ["edit", "ball"]
     # From a free camera there is nothing else to compare with.
-    assert [m.key for m in Comparison(None).methods(content, "splat")] == ["splat", "edit"]
+    assert [m.key for m in Comparison(None).methods(content, "ball")] == ["ball", "edit"]

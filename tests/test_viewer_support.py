@@ -37,7 +37,7 @@ class BallModel:
 
     @property
     def method(self) -> str:
-        return "splat"
+        return "ball"
 
     @property
     def size(self) -> int:
@@ -116,9 +116,9 @@ def ball_content(folder: Path, model: BallModel | None = None, **scene_sizes: in
     model = model or BallModel(dim=0.9)
     psnrs = {v.name: 30.0 - index for index, v in enumerate(scene.test_views)}
     score = MethodScore(
-        "splat", 28.0, 0.9, 60.0, 2, {name: ViewScore(p, 0.9) for name, p in psnrs.items()}
+        "ball", 28.0, 0.9, 60.0, 2, {name: ViewScore(p, 0.9) for name, p in psnrs.items()}
     )
-    named = NamedModel("splat", "splat", model)
+    named = NamedModel("ball", "ball", model)
     return Content("ready", "", "ball", scene, (named,), (score,))
 
 

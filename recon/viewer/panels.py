@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING
 
 import viser
 
@@ -12,16 +11,15 @@ from recon.viewer.pointer import PointerSheet
 from recon.viewer.session import Session
 from recon.viewer.tab_capture import CaptureTab
 from recon.viewer.tab_compare import CompareTab
+from recon.viewer.tab_edit import EditTab
 from recon.viewer.tab_explore import ExploreTab
 from recon.viewer.tab_make import MakeTab
 from recon.viewer.tab_training import TrainingControl, TrainingTab
 from recon.viewer.workspace import Content
 
-if TYPE_CHECKING:
-    from recon.viewer.tab_edit import EditTab
-
-NARROW = 560
-"""Canvas width in pixels below which the panel makes way for a comparison."""
+UPRIGHT = 0.8
+"""Canvas width over height below which it is a phone's: there the panel makes way for a comparison.
+Pixels would not tell: the browser's scale and its own economy change them."""
 
 
 class Panels:
@@ -78,12 +76,11 @@ class Panels:
                 with tabs.add_tab("Make"):
                     self._make = MakeTab(session)
                 if self._control is None:  # a model in training would overtake every edit
-                    from recon.viewer.tab_edit import EditTab
-
                     with tabs.add_tab("Edit"):
                         self._edit = EditTab(session)
             session.on_change = self.update
             session.on_status = self._explore.update_status
+            self._explore.update_status()
 
     def close(self) -> None:
         """The page left."""
@@ -112,8 +109,8 @@ class Panels:
                 self._pointer.place(self.session.pilot.viewpoint)
             else:
                 self._pointer.remove()
-            if fixed and not self._was_fixed and self.session.canvas[0] < NARROW:
-                # On a phone the panel would cover the pictures.
+            width, height = self.session.canvas
+            if fixed and not self._was_fixed and width < UPRIGHT * height:
                 self.session.client.gui.main_panel.minimize()
             self._was_fixed = fixed
             if self._explore is not None:

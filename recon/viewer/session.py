@@ -371,10 +371,9 @@ class Session:
 
 def _render(named: NamedModel, options: RenderOptions, mode: Mode, camera: Camera) -> RenderOutput:
     model = named.model
-    if mode == "Ellipses":
+    if mode == "Ellipses" and named.is_splats:
         # Late, as everywhere in the viewer: this imports torch, and the page must stand before.
-        from recon.viewer.variants import as_ellipses, is_splats
+        from recon.viewer.variants import as_ellipses
 
-        if is_splats(model):
-            model = as_ellipses(model)
+        model = as_ellipses(model)
     return model.render(camera, options)

@@ -12,9 +12,8 @@ import viser
 from recon.errors import OptionError
 from recon.geometry import rotation_from_quat
 from recon.model import RadianceModel
-from recon.viewer.models import save_edit
+from recon.viewer.box import Box
 from recon.viewer.session import Session
-from recon.viewer.variants import Box, cut, is_splats
 from recon.viewer.wire import on_click, on_edit
 from recon.viewer.workspace import Content, NamedModel
 
@@ -110,8 +109,10 @@ class EditTab:
     # Acting.
 
     def _cut_away(self) -> None:
+        from recon.viewer.variants import cut
+
         named = self._session.model()
-        if named is None or not is_splats(named.model):
+        if named is None or not named.is_splats:
             raise OptionError("only splat models can be cut")
         model = cut(named.model, self._box(), keep_inside=self._cut.value == "Outside")
         with self._lock:
@@ -141,6 +142,8 @@ class EditTab:
         self._session.set_look(replace(self._session.look, model=self._key))
 
     def _save_model(self) -> None:
+        from recon.viewer.models import save_edit
+
         content = self._session.content
         if content.run_dir is None:
             raise OptionError("this scene has no run directory to save in")

@@ -85,10 +85,8 @@ class MakeTab:
 
     def update(self) -> None:
         """Follow the content: whether the model can be saved for other programs."""
-        from recon.viewer.variants import is_splats
-
         named = self._session.model()
-        self._export.visible = named is not None and is_splats(named.model)
+        self._export.visible = named is not None and named.is_splats
 
     def hide(self, hidden: bool) -> None:
         """Hide the path while pictures fill the canvas."""

@@ -7,21 +7,19 @@ from __future__ import annotations
 
 import math
 import threading
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from weakref import WeakKeyDictionary
 
 import numpy as np
-from numpy.typing import NDArray
 
 from recon.errors import OptionError
 from recon.formats.splat_cloud import SplatCloud
 from recon.formats.splat_ply import write_splat_ply
 from recon.model import RadianceModel
 from recon.splat import SplatModel
+from recon.viewer.box import Box
 from recon.viewer.models import LazyModel
-
-F64 = NDArray[np.float64]
 
 ELLIPSE_SHRINK = 0.8
 """Standard deviations: where a splat's own ellipse is drawn to end, roughly."""
@@ -31,40 +29,6 @@ SOLID = math.log(0.95 / 0.05)
 
 FAINT = math.log(0.05 / 0.95)
 """Logit of the opacity under which a splat is not worth an ellipse."""
-
-
-@dataclass(frozen=True)
-class Box:
-    """A box in scene space.
-
-    Attributes:
-        centre: (3,).
-        half: (3,) half extents along the box's own axes.
-        scene_from_box: (3, 3) rotation.
-    """
-
-    centre: F64
-    half: F64
-    scene_from_box: F64
-
-    def contains(self, points: NDArray[np.float32]) -> NDArray[np.bool_]:
-        """Which of the points (N, 3) lie inside."""
-        local = (points.astype(np.float64) - self.centre) @ self.scene_from_box
-        return np.all(np.abs(local) <= self.half, axis=1)
-
-    def edges(self) -> NDArray[np.float32]:
-        """(12, 2, 3) the box's edges, in scene space."""
-        signs = np.array([[x, y, z] for x in (-1, 1) for y in (-1, 1) for z in (-1, 1)], float)
-        corners = (signs * self.half) @ self.scene_from_box.T + self.centre
-        pairs = [(a, b) for a in range(8) for b in range(a) if (signs[a] != signs[b]).sum() == 1]
-        return corners[np.array(pairs)].astype(np.float32)
-
-
-def is_splats(model: RadianceModel) -> bool:
-    """Whether a model has variants."""
-    return isinstance(model, SplatModel) or (
-        isinstance(model, LazyModel) and model.method == SplatModel.method
-    )
 
 
 def cut(model: RadianceModel, box: Box, *, keep_inside: bool) -> RadianceModel:

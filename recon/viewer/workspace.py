@@ -39,6 +39,11 @@ class NamedModel:
     bands: bool = False
     aside: bool = False
 
+    @property
+    def is_splats(self) -> bool:
+        """Whether it can be cut, drawn as ellipses and written as .ply."""
+        return self.model.method == "splat"
+
 
 @dataclass(frozen=True)
 class ViewScore:
