@@ -14,8 +14,7 @@ using recon_cpu::kRows;
 using recon_cpu::kTile;
 
 constexpr int kBlockFloats = kRows * kBlock;
-constexpr int kMicros = 32; // groups of 4x2 pixels in a tile: index = column * 8 + row pair
-constexpr int kTilePixels = kTile * kTile;
+constexpr int kMicros = 32;      // groups of 4x2 pixels in a tile: index = column * 8 + row pair
 constexpr int kChunkBlocks = 32; // blocks a task of the per-splat passes
 constexpr int kChunkSplats = kChunkBlocks * kBlock;
 constexpr float kLog2AlphaMin = -7.994353436858858f; // log2(1 / 255)

@@ -121,11 +121,6 @@ RECON_FN vf4 sum4(const F8 a[4]) {
   return __builtin_shufflevector(p, q, 0, 2, 4, 6) + __builtin_shufflevector(p, q, 1, 3, 5, 7);
 }
 
-// Truncation towards zero.
-RECON_FN vi8 to_int(F8 a) { return __builtin_convertvector(a.v, vi8); }
-RECON_FN F8 to_float(vi8 a) { return __builtin_convertvector(a, vf8); }
-RECON_FN vi8 splat(int32_t x) { return vi8{x, x, x, x, x, x, x, x}; }
-
 constexpr float kRoundMagic = 12582912.0f; // 1.5 * 2^23: adding it rounds to an integer
 
 // 2^x for x in [-126, 126], relative error 4e-6 (degree 4, minimax on [-1/2, 1/2]).
