@@ -12,7 +12,7 @@ from test_viewer_support import BallModel, ball_content, ball_scene
 
 from recon.errors import RunDirError
 from recon.fit.events import StageProgress, StageStarted, Training, TrainingStarted
-from recon.model import EvalEvent, RadianceModel, StepEvent, TrainEvent
+from recon.model import EvalEvent, FinishedEvent, RadianceModel, StepEvent, TrainEvent
 from recon.viewer.live import CURVE_POINTS, SHARE, LiveView
 from recon.viewer.server import ServerOptions
 
@@ -148,6 +148,16 @@ def test_stop_and_save_asks_the_fit_and_ends_a_pause(tmp_path: Path) -> None:
         assert asked.is_set()
     finally:
         live.close()
+
+
+def test_after_training_there_is_nothing_to_pause(live: LiveView, tmp_path: Path) -> None:
+    live(TrainingStarted(CountingTrainer(), ball_scene(tmp_path)))
+    live(Training(FinishedEvent(1000, 60.0, "done")))
+    live(StageStarted("evaluate", 4, 5))
+    training = live.server.workspace.content.training
+    assert training is not None
+    assert training.state == "ended"
+    assert "evaluating" in training.text
 
 
 def test_an_unreadable_result_is_told(live: LiveView, tmp_path: Path) -> None:

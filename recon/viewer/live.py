@@ -189,6 +189,7 @@ class LiveView:
             )
         elif isinstance(event, FinishedEvent):
             self._next_snapshot = 0.0
+            self._set_state("ended")  # what follows can be neither paused nor stopped
         self._snapshot()
         self._running.wait()
 
