@@ -22,6 +22,8 @@ _RECIPE = 1
 _ZOOM_RANGE = (0.25, 8.0)
 _ZOOM_STEP = 1.01
 _BORDER_SAMPLES = 64
+# Pixels of the photo: between the samples a border may bulge out a little further.
+_BORDER_MARGIN = 0.05
 _LARGEST_CELL, _SMALLEST_CELL = 64, 8
 MAP_ERROR = 0.1
 
@@ -60,7 +62,7 @@ def _covered(lens: Lens, zoom: float) -> bool:
     centre = np.array([lens.cx, lens.cy])
     focal = np.array([lens.fx, lens.fy]) * zoom
     source = lens.pixels_from_rays((edge * size - centre) / focal)
-    return bool(np.all((source >= 0.0) & (source <= size)))
+    return bool(np.all((source >= _BORDER_MARGIN) & (source <= size - _BORDER_MARGIN)))
 
 
 @dataclass(frozen=True)
