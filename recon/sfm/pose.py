@@ -157,10 +157,10 @@ def _scene(
     context.in_threads("undistort", "undistorting photos", tasks)
     points = filter_points(solution.points, norm_from_world)
     split = context.capture.split
-    no_pose = "has no pose in the given file"
-    lost = solution.failed or tuple(
-        (name, no_pose) for name in sorted(photos) if name not in solution.cameras
-    )
+    lost = solution.failed
+    if given is not None:
+        reason = f"has no pose in {given.source.name}"
+        lost = tuple((name, reason) for name in sorted(photos) if name not in given.cameras)
     return PosedScene(
         views=tuple(View(p.photo.name, p.path, p.camera, split[p.photo.name]) for p in plans),
         points=SparsePoints(norm_from_world.apply(points.xyz).astype(np.float32), points.rgb),
