@@ -167,10 +167,12 @@ def _reach(
     return pairs
 
 
-def _score(result: JobResult) -> tuple[bool, int, int]:
-    """Trustworthy models first, then more photos, then more points."""
-    trusted = not result.inconsistent_pairs > SUSPICIOUS
-    return trusted, len(result.registered), result.points
+def _score(result: JobResult) -> tuple[bool, int]:
+    """Trustworthy models first, then more photos.
+
+    Between equals the earlier attempt wins: affine features are placed less exactly.
+    """
+    return not result.inconsistent_pairs > SUSPICIOUS, len(result.registered)
 
 
 def _adopt(output: Path, folder: Path) -> None:
