@@ -16,7 +16,7 @@ from recon.sfm.context import SfmContext, Solution
 from recon.sfm.options import SfmOptions, StageTime
 
 SOLUTION_FILE = "solution.json"
-_RECIPE = 3
+_RECIPE = 4
 """Raised whenever the same inputs would give another result, so that old ones are not reused."""
 
 _PLAIN_FIELDS = (

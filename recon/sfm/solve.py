@@ -17,14 +17,21 @@ from recon.formats.colmap import read_model
 from recon.formats.lens import PosedLens
 from recon.sfm.context import SfmContext, Solution
 from recon.sfm.job import JobResult
-from recon.sfm.jobs import EFFORTS, Effort, job_images, run_job
-from recon.sfm.pairs import Pair, all_pairs, bridging_pairs, choose_pairs, posed_pairs
+from recon.sfm.jobs import Effort, effort_for, job_images, run_job
+from recon.sfm.pairs import (
+    Pair,
+    all_pairs,
+    bridging_pairs,
+    choose_pairs,
+    posed_pairs,
+    sequential_pairs,
+)
 
 SUSPICIOUS = 0.03
 """Above this share of contradicting pairs a model is probably wrong."""
 
 _FEW, _VERY_FEW = 0.9, 0.6
-_SMALL_SET = 24
+_SMALL_SET, _EXHAUSTIVE_RETRY, _FAR_OVERLAP = 24, 150, 25
 _FOCAL_SHARES = (0.4, 3.0)
 _FEW_KEYPOINTS, _BLURRED_SHARE = 300, 0.25
 _MODEL_FILES = ("cameras.bin", "images.bin", "points3D.bin", "rigs.bin", "frames.bin")
@@ -54,7 +61,7 @@ def solve(context: SfmContext) -> Solution:
         SfmCancelled: the caller asked to stop.
     """
     photos = context.capture.photos
-    effort = EFFORTS[context.options.quality]
+    effort = effort_for(context.options.quality, photos)
     pairs = choose_pairs([photo.name for photo in photos], effort.overlap)
     best: JobResult | None = None
     tried: set[tuple[Effort, float, int]] = set()
@@ -105,7 +112,7 @@ def triangulate(context: SfmContext, given: GivenPoses) -> Solution:
         np.stack([item.centre for item in posed]),
         np.stack([item.cam_from_world[2, :3] for item in posed]),
     )
-    effort = EFFORTS[context.options.quality]
+    effort = effort_for(context.options.quality, photos)
     images = job_images(photos, effort.long_side, given)
     output = context.folder / "attempt"
     result = run_job(context, effort, images, pairs, output, triangulate=True)
@@ -159,7 +166,10 @@ def _reach(
 ) -> list[Pair]:
     count = len(capture.photos)
     if attempt.reach == "all":
-        return all_pairs(count)
+        # All pairs of hundreds of photos would take hours: then only further neighbours.
+        affordable = count <= _EXHAUSTIVE_RETRY
+        more = all_pairs(count) if affordable else sequential_pairs(count, _FAR_OVERLAP)
+        return sorted({*pairs, *more})
     if attempt.reach == "bridges" and best is not None:
         known = set(best.registered)
         lost = [i for i, photo in enumerate(capture.photos) if photo.name not in known]
