@@ -101,7 +101,7 @@ def _listen(
                 raise SfmError(
                     f"structure from motion failed ({message.get('what')})",
                     where=log_file,
-                    remedy="the log file says more; run again with --quality high, or report "
+                    remedy="the log file says more; run again with --preset high, or report "
                     "the log if it persists",
                 )
             case "stopped":
@@ -131,7 +131,7 @@ def _crash(child: subprocess.Popen[bytes], log_file: Path) -> SfmError:
         f"the structure-from-motion process died (status {status})",
         where=log_file,
         remedy="it was probably killed for lack of memory: close other programs, or use "
-        "--quality draft or fewer photos"
+        "--preset draft or fewer photos"
         if killed
         else "run the same command again, finished parts are kept; the log file says more",
     )
