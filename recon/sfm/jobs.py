@@ -34,7 +34,7 @@ class Effort:
         overlap: how many following frames a numbered photo is matched with, beside those at
             distances of powers of two. On fox 2, 4 and 10 gave the same accuracy.
         affine: make features insensitive to slant; three times the work, but it matches
-            photos that lie 40 degrees apart.
+            photos that lie further apart.
     """
 
     long_side: int
