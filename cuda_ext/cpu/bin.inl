@@ -47,12 +47,11 @@ RECON_FN int clamp_int(float x, int lo, int hi) {
 
 // Appends the tiles that the ellipse of `r` touches, row by row of tiles, exactly; returns how
 // many.
-RECON_FN uint32_t touch_tiles(const Record &r, int tiles_x, int tiles_y, Pair *out,
+RECON_FN uint32_t touch_tiles(const Record &r, uint32_t id, int tiles_x, int tiles_y, Pair *out,
                               uint32_t *histogram) {
   constexpr float kInv = 1.0f / kTile;
   const int y_first = clamp_int((r.my - r.hy - 0.5f - kSpanSlack) * kInv, 0, tiles_y - 1);
   const int y_last = clamp_int((r.my + r.hy - 0.5f + kSpanSlack) * kInv, 0, tiles_y - 1);
-  const float inv_hy = 1.0f / r.hy;
   uint32_t count = 0;
   for (int ty = y_first; ty <= y_last; ++ty) {
     // Pixel centres of the row of tiles, relative to the mean, cut to the ellipse.
@@ -65,7 +64,7 @@ RECON_FN uint32_t touch_tiles(const Record &r, int tiles_x, int tiles_y, Pair *o
     // The right edge is concave in dy: its maximum is at the rightmost point or the nearest end.
     const float at_right = r.dy_right < lo ? lo : r.dy_right > hi ? hi : r.dy_right;
     const float at_left = -r.dy_right < lo ? lo : -r.dy_right > hi ? hi : -r.dy_right;
-    const float zr = at_right * inv_hy, zl = at_left * inv_hy;
+    const float zr = at_right * r.inv_hy, zl = at_left * r.inv_hy;
     const float wr = 1.0f - zr * zr, wl = 1.0f - zl * zl;
     const float right = r.mx + r.shear * at_right + r.half_width * __builtin_sqrtf(wr > 0 ? wr : 0);
     const float left = r.mx + r.shear * at_left - r.half_width * __builtin_sqrtf(wl > 0 ? wl : 0);
@@ -75,7 +74,7 @@ RECON_FN uint32_t touch_tiles(const Record &r, int tiles_x, int tiles_y, Pair *o
       continue;
     for (int tx = x_first; tx <= x_last; ++tx) {
       const uint32_t tile = static_cast<uint32_t>(ty * tiles_x + tx);
-      out[count++] = {tile, r.id};
+      out[count++] = {tile, id};
       ++histogram[tile];
     }
   }
@@ -107,15 +106,17 @@ void bin(Frame &frame) {
     for (int64_t i = first; i < last; ++i) {
       if (i + 8 < last)
         __builtin_prefetch(&frame.records[static_cast<uint32_t>(frame.keys[i + 8])]);
-      const Record &r = frame.records[static_cast<uint32_t>(frame.keys[i])];
+      const uint32_t id = static_cast<uint32_t>(frame.keys[i]);
+      const Record &r = frame.records[id];
       const int64_t wide = static_cast<int64_t>(2 * r.hx / kTile) + 3;
       const int64_t high = static_cast<int64_t>(2 * r.hy / kTile) + 3;
       const int64_t bound = (wide < frame.tiles_x ? wide : frame.tiles_x) *
                             (high < frame.tiles_y ? high : frame.tiles_y);
       out.reserve(count + bound, true);
-      const uint32_t touched = touch_tiles(r, frame.tiles_x, frame.tiles_y, out.data() + count, h);
-      frame.slot_begin[r.id] = static_cast<uint32_t>(count); // within the chunk, for now
-      frame.slot_count[r.id] = touched;
+      const uint32_t touched =
+          touch_tiles(r, id, frame.tiles_x, frame.tiles_y, out.data() + count, h);
+      frame.slot_begin[id] = static_cast<uint32_t>(count); // within the chunk, for now
+      frame.slot_count[id] = touched;
       count += touched;
     }
     counts[chunk + 1] = count;

@@ -73,30 +73,38 @@ recon_cpu::RasterWork raster_work(const Frame &frame) {
   int64_t micros = 0, evaluations = 0;
   run_chunks(frame.tiles_x * frame.tiles_y, [&](int tile, int) {
     const int tx = tile % frame.tiles_x, ty = tile / frame.tiles_x;
-    const float ox = static_cast<float>(tx * kTile), oy = static_cast<float>(ty * kTile);
-    alignas(32) float t[kMicros][kLanes];
-    for (int i = 0; i < kMicros; ++i)
-      mask(inside(frame, tx, ty, i), F8(1.0f)).store(t[i]);
+    const float ox = tx * kTile + kHalfTile, oy = ty * kTile + kHalfTile;
+    PixelPair t[kMicros];
+    for (int i = 0; i < 2 * kMicros; ++i)
+      mask(inside(frame, tx, ty, i >> 1, i & 1), F8(1.0f)).store(t[i >> 1].v[i & 1]);
     int64_t visited = 0, counted = 0;
-    uint32_t open = ~0u;
-    for (uint32_t j = frame.tile_begin[tile]; j < frame.tile_begin[tile + 1] && open != 0; ++j) {
+    const uint32_t first = frame.tile_begin[tile], last = frame.tile_begin[tile + 1];
+    uint32_t open = ~0u, closing = 0; // micros close at the end of a batch
+    for (uint32_t j = first; j < last && open != 0; ++j) {
       const Record &r = frame.records[frame.entries[j].id];
-      const float mx = r.mx - ox, my = r.my - oy;
-      for (uint32_t left = touched_micros(r, mx, my) & open; left != 0; left &= left - 1) {
+      const Local local = localise(r, ox, oy);
+      for (uint32_t left = touched_micros(r, local.mx, local.my) & open; left != 0;
+           left &= left - 1) {
         const int i = __builtin_ctz(left);
-        const F8 w = splat_alpha(r, mx, my, kGrid.x[i >> 3], kGrid.y[i & 7]).alpha * F8::load(t[i]);
+        PixelPair alphas;
+        splat_alphas<false>(&local, 1, i, &alphas, nullptr);
         ++visited;
-        counted += __builtin_popcount(bits(w > F8(0.0f)));
-        const F8 next = transmit(F8::load(t[i]), w);
-        next.store(t[i]);
-        if (!any(next > F8(0.0f)))
-          open &= ~(1u << i);
+        for (int pair = 0; pair < 2; ++pair) {
+          const F8 alpha = F8::load(alphas.v[pair]), before = F8::load(t[i].v[pair]);
+          counted += __builtin_popcount(bits(alpha * before > F8(0.0f)));
+          const F8 after = before - alpha * before;
+          mask(stays_open(after), after).store(t[i].v[pair]);
+        }
+        if (!any_open(t[i]))
+          closing |= 1u << i;
       }
+      if ((j - first) % kBatch == kBatch - 1)
+        open &= ~closing;
     }
     __atomic_fetch_add(&micros, visited, __ATOMIC_RELAXED);
     __atomic_fetch_add(&evaluations, counted, __ATOMIC_RELAXED);
   });
-  return {micros * kLanes, evaluations};
+  return {micros * 2 * kLanes, evaluations};
 }
 
 RECON_END

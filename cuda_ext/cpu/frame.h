@@ -14,7 +14,7 @@ using recon_cpu::kRows;
 using recon_cpu::kTile;
 
 constexpr int kBlockFloats = kRows * kBlock;
-constexpr int kMicros = 32;      // groups of 4x2 pixels in a tile: index = column * 8 + row pair
+constexpr int kMicros = 16;      // groups of 4x4 pixels in a tile: index = column * 4 + row
 constexpr int kChunkBlocks = 32; // blocks a task of the per-splat passes
 constexpr int kChunkSplats = kChunkBlocks * kBlock;
 constexpr float kLog2AlphaMin = -7.994353436858858f; // log2(1 / 255)
@@ -32,7 +32,7 @@ struct alignas(64) Record {
   float shear;      // x of the ellipse's middle moves by `shear` a unit of y
   float half_width; // half its width at dy = 0
   float dy_right;   // dy of its rightmost point
-  uint32_t id;      // splat
+  float inv_hy;     // 1 / hy
 };
 static_assert(sizeof(Record) == 64, "a record is one cache line");
 
@@ -74,7 +74,7 @@ struct Frame {
   Buffer<Pair> bin_pairs[kBinChunks];
   Buffer<uint32_t> bin_histogram; // [chunks][tiles]
   int64_t pair_count = 0;
-  Buffer<uint32_t> masks; // [pairs] micros that an entry touches, as far as its tile was open
+  Buffer<uint16_t> masks; // [pairs] micros that an entry touches, as far as its tile was open
 
   // Planes of padded images: colour r, g, b, final transmittance, depth sum.
   Buffer<float> image;

@@ -3,235 +3,253 @@
 // SSIM: Wang et al. 2004, 11x11 Gaussian window of sigma 1.5, zero padding at the border (as 3DGS
 // trains). With m the blur (a linear map, its own adjoint), the four quantities m(x), m(y),
 // m(x^2 + y^2), m(x y) suffice; the derivative needs three more blurs.
+//
+// The image is worked on in blocks, each from pixels to gradients without leaving the cache: whole
+// images of derivatives cost more in memory traffic than the few columns and rows around a block
+// that are computed twice.
 
 #include "cpu/frame.h"
 
 RECON_BEGIN
 
+constexpr int kRadius = 5, kTaps = 2 * kRadius + 1;
+constexpr int kHalo = 8; // columns beside a row that a blur along it reads: kRadius in whole lanes
+// At most this many columns and rows in a block: the 44 rows in flight of the first blur fit the
+// first-level cache, the derivatives the second.
+constexpr int kMaxColumns = 120, kMaxRows = 96;
+constexpr int kMapFloats = kMaxColumns + 2 * kHalo; // a row of derivatives
+constexpr int kRawFloats = kMapFloats + 2 * kHalo;  // a row of pixels
+constexpr int kMapRows = kMaxRows + 2 * kRadius;
+
+struct alignas(64) BlockScratch {
+  float raw[kTaps][4][kRawFloats]; // a ring of rows of x, y, x^2 + y^2, x y
+  float blurred[4][kRawFloats];
+  float maps[3][kMapRows][kMapFloats]; // d(D-SSIM) / d(m(x), m(x^2 + y^2), m(x y))
+  float zero[kRawFloats];
+  float weights[kMapFloats];
+  float target[kMaxColumns];
+};
+
+struct LossScratch {
+  Buffer<BlockScratch> blocks; // per thread
+  Buffer<double> ssim, l1;     // per block
+};
+
 namespace {
 
-constexpr int kRadius = 5, kTaps = 2 * kRadius + 1;
 // exp(-d^2 / (2 * 1.5^2)), normalised over the 11 taps.
 constexpr float kWindow[kRadius + 1] = {0.26601171f, 0.21300553f, 0.10936069f,
                                         0.03600077f, 0.00759876f, 0.00102838f};
 constexpr float kC1 = 0.01f * 0.01f, kC2 = 0.03f * 0.03f;
-constexpr int kStrip = 32; // rows a task
-constexpr int kPad = 8;    // floats before and after a row buffer, zero
 
-// Rows of Q quantities blurred along x, kept in a ring for the blur along y.
-template <int Q> struct BlurRing {
-  int64_t pitch = 0;
-  float *raw = nullptr;  // [Q][kPad + width + kPad]
-  float *ring = nullptr; // [kTaps][Q][width]
-  int64_t width = 0;     // multiple of kLanes
+struct ImageBlock {
+  int x0, columns; // multiples of kLanes; the last block ends in the padding
+  int y0, y1;
+};
 
-  static int64_t floats(int64_t width) { return Q * (width + 2 * kPad) + kTaps * Q * width; }
-  void place(float *memory, int64_t w) {
-    width = w;
-    pitch = w + 2 * kPad;
-    raw = memory;
-    ring = memory + Q * pitch;
-    std::memset(raw, 0, static_cast<size_t>(Q * pitch) * sizeof(float));
-  }
-  float *raw_row(int q) { return raw + q * pitch + kPad; }
-  float *ring_row(int row, int q) { return ring + ((row % kTaps) * Q + q) * width; }
+// Cuts an image into blocks of nearly equal size.
+struct ImageBlocks {
+  int width, height, across, down, columns, rows;
 
-  void blur_x(int row) {
-    for (int q = 0; q < Q; ++q) {
-      const float *in = raw_row(q);
-      float *out = ring_row(row, q);
-      for (int64_t x = 0; x < width; x += kLanes) {
-        F8 s = F8(kWindow[0]) * F8::loadu(in + x);
-        for (int d = 1; d <= kRadius; ++d)
-          s += F8(kWindow[d]) * (F8::loadu(in + x - d) + F8::loadu(in + x + d));
-        s.storeu(out + x);
-      }
-    }
+  ImageBlocks(int w, int h) : width(w), height(h) {
+    across = static_cast<int>(div_up(w, kMaxColumns));
+    columns = static_cast<int>(div_up(div_up(w, across), kLanes)) * kLanes;
+    down = static_cast<int>(div_up(h, kMaxRows));
+    rows = static_cast<int>(div_up(h, down));
   }
-  void zero(int row) {
-    std::memset(ring_row(row, 0), 0, static_cast<size_t>(Q * width) * sizeof(float));
-  }
-  // The blur along y at `row`, 8 pixels at x; rows row-5 .. row+5 must be in the ring.
-  RECON_FN F8 blur_y(int row, int q, int64_t x) {
-    F8 s = F8(kWindow[0]) * F8::loadu(ring_row(row, q) + x);
-    for (int d = 1; d <= kRadius; ++d)
-      s += F8(kWindow[d]) *
-           (F8::loadu(ring_row(row + kTaps - d, q) + x) + F8::loadu(ring_row(row + d, q) + x));
-    return s;
+  int count() const { return across * down; }
+  ImageBlock at(int index) const {
+    const int x0 = index % across * columns, y0 = index / across * rows;
+    const int left = static_cast<int>(div_up(width - x0, kLanes)) * kLanes;
+    return {x0, left < columns ? left : columns, y0, y0 + rows < height ? y0 + rows : height};
   }
 };
 
-// A row of bytes as 0..1, and 0 in the padding: 0 times a weight of 0 must stay 0.
-RECON_FN void byte_row(const uint8_t *in, int width, int64_t padded, float *out) {
-  for (int x = 0; x < width; ++x)
-    out[x] = static_cast<float>(in[x]) * (1.0f / 255.0f);
-  for (int64_t x = width; x < padded; ++x)
-    out[x] = 0.0f;
+// `count` columns of an image row from column x0 on, scaled; 0 outside the image, where the padding
+// of rows in memory may hold anything.
+template <class T>
+RECON_FN void read_row(const T *in, int x0, int count, int width, float scale, float *out) {
+  const int from = x0 > 0 ? x0 : 0, to = x0 + count < width ? x0 + count : width;
+  for (int x = x0; x < from; ++x)
+    out[x - x0] = 0.0f;
+  for (int x = from; x < to; ++x)
+    out[x - x0] = static_cast<float>(in[x]) * scale;
+  for (int x = to > x0 ? to : x0; x < x0 + count; ++x)
+    out[x - x0] = 0.0f;
 }
 
-// Weight of each pixel of a row, 0 in the padding.
-RECON_FN void weight_row(const uint8_t *in, int row, int width, int64_t padded, float *out) {
+// Weights of the pixels of a row, 0 outside the image.
+RECON_FN void read_weights(const uint8_t *in, int row, int x0, int count, int width, float *out) {
   if (in != nullptr) {
-    byte_row(in + static_cast<int64_t>(row) * width, width, padded, out);
+    read_row(in + static_cast<int64_t>(row) * width, x0, count, width, 1.0f / 255.0f, out);
     return;
   }
-  for (int64_t x = 0; x < padded; ++x)
-    out[x] = x < width ? 1.0f : 0.0f;
+  for (int i = 0; i < count; ++i)
+    out[i] = x0 + i >= 0 && x0 + i < width ? 1.0f : 0.0f;
 }
 
-// Streams the rows [first, last) through the ring: fill(row) writes the raw rows, use(row) reads
-// the blur at a row. Rows outside [0, height) count as zero.
-template <class Ring, class Fill, class Use>
-RECON_FN void stream_rows(Ring &ring, int first, int last, int height, Fill &&fill, Use &&use) {
-  for (int row = first - kRadius; row < last + kRadius; ++row) {
-    const int index = row + kTaps; // keeps the ring index positive
-    if (row < 0 || row >= height) {
-      ring.zero(index);
-    } else {
-      fill(row);
-      ring.blur_x(index);
-    }
-    if (row - kRadius >= first)
-      use(row - kRadius, index - kRadius);
+// Blurs along y: the row in the middle of 11 rows.
+RECON_FN void blur_y(const float *const rows[kTaps], int count, float *out) {
+  for (int x = 0; x < count; x += kLanes) {
+    F8 s = F8(kWindow[0]) * F8::load(rows[kRadius] + x);
+    for (int d = 1; d <= kRadius; ++d)
+      s += F8(kWindow[d]) * (F8::load(rows[kRadius - d] + x) + F8::load(rows[kRadius + d] + x));
+    s.store(out + x);
   }
+}
+
+// Blurs along x: 8 pixels of a row, which has kHalo more on each side.
+RECON_FN F8 blur_x(const float *in) {
+  F8 s = F8(kWindow[0]) * F8::load(in);
+  for (int d = 1; d <= kRadius; ++d)
+    s += F8(kWindow[d]) * (F8::loadu(in - d) + F8::loadu(in + d));
+  return s;
+}
+
+struct Channel {
+  const float *x;   // padded rows of `stride` floats
+  const uint8_t *y; // rows of `width` bytes
+  float *gradient, *error;
+  bool first; // starts the error image instead of adding to it
+};
+
+// SSIM of one channel in a block, and its derivatives in `maps`, kHalo columns and kRadius rows
+// beyond the block; returns the sum of weighted 1 - SSIM over the block.
+double ssim_maps(const ImageBlock &block, const Channel &channel, const Frame &frame,
+                 const recon_cpu::LossOptions &options, float scale, BlockScratch &s) {
+  const int width = frame.view.width, height = frame.view.height;
+  const int map_columns = block.columns + 2 * kHalo, raw_columns = map_columns + 2 * kHalo;
+  const int map_x0 = block.x0 - kHalo, raw_x0 = map_x0 - kHalo;
+  auto clip = [&](int row) { return row < 0 ? 0 : row > height ? height : row; };
+  const int first = clip(block.y0 - kRadius), last = clip(block.y1 + kRadius);
+  double total = 0.0;
+  for (int fill = clip(first - kRadius); fill < last + kRadius; ++fill) {
+    if (fill < height) {
+      float (*raw)[kRawFloats] = s.raw[fill % kTaps];
+      read_row(channel.x + fill * frame.stride, raw_x0, raw_columns, width, 1.0f, raw[0]);
+      read_row(channel.y + static_cast<int64_t>(fill) * width, raw_x0, raw_columns, width,
+               1.0f / 255.0f, raw[1]);
+      for (int i = 0; i < raw_columns; i += kLanes) {
+        const F8 a = F8::load(raw[0] + i), b = F8::load(raw[1] + i);
+        (a * a + b * b).store(raw[2] + i);
+        (a * b).store(raw[3] + i);
+      }
+    }
+    const int row = fill - kRadius;
+    if (row < first)
+      continue;
+    for (int q = 0; q < 4; ++q) {
+      const float *rows[kTaps];
+      for (int d = 0; d < kTaps; ++d) {
+        const int at = row + d - kRadius;
+        rows[d] = at < 0 || at >= height ? s.zero : s.raw[at % kTaps][q];
+      }
+      blur_y(rows, raw_columns, s.blurred[q]);
+    }
+    read_weights(options.weight, row, map_x0, map_columns, width, s.weights);
+    const int map_row = row - (block.y0 - kRadius);
+    F8 row_total(0.0f);
+    for (int i = 0; i < map_columns; i += kLanes) {
+      const F8 m1 = blur_x(s.blurred[0] + kHalo + i), m2 = blur_x(s.blurred[1] + kHalo + i);
+      const F8 p = blur_x(s.blurred[2] + kHalo + i), q = blur_x(s.blurred[3] + kHalo + i);
+      const F8 m11 = m1 * m1, m22 = m2 * m2, m12 = m1 * m2;
+      const F8 a = m12 + m12 + F8(kC1), d = m11 + m22 + F8(kC1);
+      const F8 b = F8(2.0f) * (q - m12) + F8(kC2), e = p - m11 - m22 + F8(kC2);
+      const F8 inv = F8(1.0f) / (d * e), inv_d = inv * e, inv_e = inv * d, ssim = a * b * inv;
+      const F8 g = F8::load(s.weights + i), k = g * F8(-scale);
+      if (i >= kHalo && i < kHalo + block.columns)
+        row_total += g * (F8(1.0f) - ssim);
+      (k * (F8(2.0f) * m2 * (b - a) * inv + F8(2.0f) * m1 * ssim * (inv_e - inv_d)))
+          .store(s.maps[0][map_row] + i);
+      (k * (-ssim * inv_e)).store(s.maps[1][map_row] + i);
+      (k * (F8(2.0f) * a * inv)).store(s.maps[2][map_row] + i);
+    }
+    if (row >= block.y0 && row < block.y1)
+      total += sum(row_total);
+  }
+  return total;
+}
+
+// L1 of one channel in a block, and the gradient of both losses; returns the sum of weighted
+// absolute differences.
+double finish_block(const ImageBlock &block, const Channel &channel, const Frame &frame,
+                    const recon_cpu::LossOptions &options, float l1_scale, BlockScratch &s) {
+  const int width = frame.view.width, height = frame.view.height;
+  const bool use_ssim = options.ssim_weight > 0.0f;
+  double total = 0.0;
+  for (int row = block.y0; row < block.y1; ++row) {
+    if (use_ssim)
+      for (int q = 0; q < 3; ++q) {
+        const float *rows[kTaps];
+        for (int d = 0; d < kTaps; ++d) {
+          const int at = row + d - kRadius;
+          rows[d] = at < 0 || at >= height ? s.zero : s.maps[q][row + d - block.y0];
+        }
+        blur_y(rows, block.columns + 2 * kHalo, s.blurred[q]);
+      }
+    const int64_t at = row * frame.stride + block.x0;
+    const float *x = channel.x + at;
+    float *gradient = channel.gradient + at, *error = channel.error + at;
+    read_row(channel.y + static_cast<int64_t>(row) * width, block.x0, block.columns, width,
+             1.0f / 255.0f, s.target);
+    read_weights(options.weight, row, block.x0, block.columns, width, s.weights);
+    F8 row_total(0.0f);
+    for (int i = 0; i < block.columns; i += kLanes) {
+      const F8 xv = F8::loadu(x + i), yv = F8::load(s.target + i), g = F8::load(s.weights + i);
+      const F8 d = xv - yv;
+      // Masked, since the padding may hold anything: 0 times NaN is NaN.
+      const F8 size = mask(g > F8(0.0f), g * max_(d, -d));
+      row_total += size;
+      (channel.first ? size * F8(1.0f / 3.0f) : F8::loadu(error + i) + size * F8(1.0f / 3.0f))
+          .storeu(error + i);
+      F8 out =
+          g * select(d > F8(0.0f), F8(l1_scale), select(d < F8(0.0f), F8(-l1_scale), F8(0.0f)));
+      if (use_ssim)
+        out += blur_x(s.blurred[0] + kHalo + i) + F8(2.0f) * xv * blur_x(s.blurred[1] + kHalo + i) +
+               yv * blur_x(s.blurred[2] + kHalo + i);
+      out.storeu(gradient + i);
+    }
+    total += sum(row_total);
+  }
+  return total;
 }
 
 } // namespace
 
-struct LossScratch {
-  Buffer<float> maps;    // [3 channels][3 derivatives] planes
-  Buffer<float> row;     // per thread
-  Buffer<double> totals; // per task
-};
-
 double photometric_loss(Frame &frame, LossScratch &scratch, const uint8_t *target,
                         const recon_cpu::LossOptions &options) {
-  const int width = frame.view.width, height = frame.view.height;
-  const int64_t stride = frame.stride, plane = frame.plane;
-  const int64_t pixels = static_cast<int64_t>(width) * height;
-  const int64_t padded = div_up(width, kLanes) * kLanes;
-  const int strips = static_cast<int>(div_up(height, kStrip));
+  const ImageBlocks blocks(frame.view.width, frame.view.height);
+  const int64_t pixels = static_cast<int64_t>(frame.view.width) * frame.view.height;
   const float scale = 1.0f / (3.0f * static_cast<float>(pixels));
   const float l1_scale = (1.0f - options.ssim_weight) * scale;
   const float ssim_scale = options.ssim_weight * scale;
-  const int threads = recon_cpu::thread_count();
-  const int64_t per_thread = BlurRing<4>::floats(padded) + 2 * padded;
-  scratch.maps.reserve(9 * plane);
-  scratch.row.reserve(per_thread * threads);
-  scratch.totals.reserve(strips * 2);
-  float *maps = scratch.maps.data();
-  const bool use_ssim = options.ssim_weight > 0.0f;
+  scratch.blocks.reserve(recon_cpu::thread_count());
+  scratch.ssim.reserve(blocks.count());
+  scratch.l1.reserve(blocks.count());
 
-  if (use_ssim)
-    run_chunks(strips, [&](int strip, int thread) {
-      float *memory = scratch.row.data() + thread * per_thread;
-      float *weights = memory + BlurRing<4>::floats(padded);
-      BlurRing<4> ring;
-      double total = 0.0;
-      const int first = strip * kStrip;
-      const int last = first + kStrip < height ? first + kStrip : height;
-      for (int c = 0; c < 3; ++c) {
-        ring.place(memory, padded);
-        const float *x_plane = frame.image.data() + c * plane;
-        const uint8_t *y_plane = target + c * pixels;
-        stream_rows(
-            ring, first, last, height,
-            [&](int row) {
-              const float *x = x_plane + row * stride;
-              float *rx = ring.raw_row(0), *ry = ring.raw_row(1);
-              byte_row(y_plane + static_cast<int64_t>(row) * width, width, padded, ry);
-              std::memcpy(rx, x, static_cast<size_t>(width) * sizeof(float));
-              float *rp = ring.raw_row(2), *rq = ring.raw_row(3);
-              for (int64_t i = 0; i < padded; i += kLanes) {
-                const F8 a = F8::loadu(rx + i), b = F8::loadu(ry + i);
-                (a * a + b * b).storeu(rp + i);
-                (a * b).storeu(rq + i);
-              }
-            },
-            [&](int row, int index) {
-              float *out = maps + (3 * c) * plane + row * stride;
-              weight_row(options.weight, row, width, padded, weights);
-              F8 row_total(0.0f);
-              for (int64_t i = 0; i < padded; i += kLanes) {
-                const F8 m1 = ring.blur_y(index, 0, i), m2 = ring.blur_y(index, 1, i);
-                const F8 p = ring.blur_y(index, 2, i), q = ring.blur_y(index, 3, i);
-                const F8 m11 = m1 * m1, m22 = m2 * m2, m12 = m1 * m2;
-                const F8 a = m12 + m12 + F8(kC1), d = m11 + m22 + F8(kC1);
-                const F8 b = F8(2.0f) * (q - m12) + F8(kC2), e = p - m11 - m22 + F8(kC2);
-                const F8 inv_d = F8(1.0f) / d, inv_e = F8(1.0f) / e;
-                const F8 inv = inv_d * inv_e, ssim = a * b * inv;
-                const F8 g = F8::loadu(weights + i);
-                row_total += g * (F8(1.0f) - ssim);
-                const F8 k = g * F8(-ssim_scale);
-                (k * (F8(2.0f) * m2 * (b - a) * inv + F8(2.0f) * m1 * ssim * (inv_e - inv_d)))
-                    .storeu(out + i);
-                (k * (-ssim * inv_e)).storeu(out + plane + i);
-                (k * (F8(2.0f) * a * inv)).storeu(out + 2 * plane + i);
-              }
-              total += sum(row_total);
-            });
-      }
-      scratch.totals[strip] = total;
-    });
-
-  run_chunks(strips, [&](int strip, int thread) {
-    float *memory = scratch.row.data() + thread * per_thread;
-    float *y = memory + BlurRing<4>::floats(padded), *weight = y + padded;
-    BlurRing<3> ring;
-    double total = 0.0;
-    const int first = strip * kStrip;
-    const int last = first + kStrip < height ? first + kStrip : height;
+  run_chunks(blocks.count(), [&](int index, int thread) {
+    const ImageBlock block = blocks.at(index);
+    BlockScratch &s = scratch.blocks[thread];
+    std::memset(s.zero, 0, sizeof(s.zero));
+    double ssim = 0.0, l1 = 0.0;
     for (int c = 0; c < 3; ++c) {
-      const float *x_plane = frame.image.data() + c * plane;
-      float *g_plane = frame.image_grad.data() + c * plane;
-      float *e_plane = frame.image_grad.data() + kPlaneError * plane;
-      const uint8_t *y_plane = target + c * pixels;
-      auto finish = [&](int row, int index) {
-        byte_row(y_plane + static_cast<int64_t>(row) * width, width, padded, y);
-        const float *x = x_plane + row * stride;
-        float *g = g_plane + row * stride, *error = e_plane + row * stride;
-        weight_row(options.weight, row, width, padded, weight);
-        F8 row_total(0.0f);
-        for (int64_t i = 0; i < padded; i += kLanes) {
-          const F8 xv = F8::loadu(x + i), yv = F8::loadu(y + i), weights = F8::loadu(weight + i);
-          const F8 d = xv - yv;
-          const F8 size = weights * max_(d, -d);
-          row_total += size;
-          (c == 0 ? size * F8(1.0f / 3.0f) : F8::loadu(error + i) + size * F8(1.0f / 3.0f))
-              .storeu(error + i);
-          F8 out = weights * select(d > F8(0.0f), F8(l1_scale),
-                                    select(d < F8(0.0f), F8(-l1_scale), F8(0.0f)));
-          if (use_ssim)
-            out += ring.blur_y(index, 0, i) + F8(2.0f) * xv * ring.blur_y(index, 1, i) +
-                   yv * ring.blur_y(index, 2, i);
-          out.storeu(g + i);
-        }
-        total += sum(row_total);
-      };
-      if (!use_ssim) {
-        for (int row = first; row < last; ++row)
-          finish(row, 0);
-        continue;
-      }
-      ring.place(memory, padded);
-      stream_rows(
-          ring, first, last, height,
-          [&](int row) {
-            for (int q = 0; q < 3; ++q)
-              std::memcpy(ring.raw_row(q), maps + (3 * c + q) * plane + row * stride,
-                          static_cast<size_t>(width) * sizeof(float));
-          },
-          finish);
+      const Channel channel = {frame.image.data() + c * frame.plane, target + c * pixels,
+                               frame.image_grad.data() + c * frame.plane,
+                               frame.image_grad.data() + kPlaneError * frame.plane, c == 0};
+      if (options.ssim_weight > 0.0f)
+        ssim += ssim_maps(block, channel, frame, options, ssim_scale, s);
+      l1 += finish_block(block, channel, frame, options, l1_scale, s);
     }
-    scratch.totals[strips + strip] = total;
+    scratch.ssim[index] = ssim;
+    scratch.l1[index] = l1;
   });
 
-  double l1 = 0.0, dssim = 0.0;
-  for (int s = 0; s < strips; ++s) {
-    dssim += use_ssim ? scratch.totals[s] : 0.0;
-    l1 += scratch.totals[strips + s];
+  double ssim = 0.0, l1 = 0.0;
+  for (int i = 0; i < blocks.count(); ++i) {
+    ssim += scratch.ssim[i];
+    l1 += scratch.l1[i];
   }
-  return (static_cast<double>(l1_scale) * l1) + static_cast<double>(ssim_scale) * dssim;
+  return static_cast<double>(l1_scale) * l1 + static_cast<double>(ssim_scale) * ssim;
 }
 
 RECON_END

@@ -51,18 +51,18 @@ uint32_t project_half(const float *half, uint32_t first_id, int valid, const Pin
   const F8 shear = f.cov[1] / f.cov[2];
   const F8 half_width = sqrt_(cut / f.conic[0]);
   const F8 dy_right = hx * f.cov[1] / f.cov[0];
-  const F8 *columns[15] = {&f.mean[0],    &f.mean[1], &a,        &b,          &c,
-                           &log2_opacity, &color[0],  &color[1], &color[2],   &f.depth,
-                           &hx,           &hy,        &shear,    &half_width, &dy_right};
-  alignas(32) float rows[15][kLanes];
-  for (int i = 0; i < 15; ++i)
+  const F8 inv_hy = F8(1.0f) / hy;
+  const F8 *columns[16] = {&f.mean[0], &f.mean[1],  &a,        &b,       &c,  &log2_opacity,
+                           &color[0],  &color[1],   &color[2], &f.depth, &hx, &hy,
+                           &shear,     &half_width, &dy_right, &inv_hy};
+  alignas(32) float rows[16][kLanes];
+  for (int i = 0; i < 16; ++i)
     columns[i]->store(rows[i]);
   for (uint32_t left = lanes; left != 0; left &= left - 1) {
     const int lane = __builtin_ctz(left);
     float *out = reinterpret_cast<float *>(records + first_id + lane);
-    for (int i = 0; i < 15; ++i)
+    for (int i = 0; i < 16; ++i)
       out[i] = rows[i][lane];
-    records[first_id + lane].id = first_id + lane;
   }
   return lanes;
 }

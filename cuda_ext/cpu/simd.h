@@ -71,6 +71,20 @@ RECON_FN F8 sqrt_(F8 a) {
   return r;
 }
 
+RECON_FN F8 swap_halves(F8 a) {
+  return F8(__builtin_shufflevector(a.v, a.v, 4, 5, 6, 7, 0, 1, 2, 3));
+}
+
+// At least the square root of a positive number, by at most 1e-3 of it; 0 or less gives about 0.
+RECON_FN F8 sqrt_above(F8 a) {
+#if defined(__AVX__)
+  const F8 x = max_(a, F8(1e-20f));
+  return x * F8(1.0005f) * F8((vf8)__builtin_ia32_rsqrtps256(x.v)); // relative error 3.7e-4
+#else
+  return sqrt_(max_(a, F8(0.0f)));
+#endif
+}
+
 // One bit a lane.
 RECON_FN uint32_t bits(M8 m) {
 #if defined(__AVX__)
