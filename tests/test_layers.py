@@ -18,6 +18,7 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"evaluate", "metrics"}),
     frozenset({"splat"}),
     frozenset({"model", "kernels"}),
+    frozenset({"diagnosis"}),
     frozenset({"sfm", "scene", "capture", "formats"}),
     frozenset({"geometry", "errors"}),
 )

@@ -47,9 +47,10 @@ def run(job: Job, folder: Path, cancelled=lambda: False, progress=lambda event: 
 
 
 RESULT = (
-    '{"event": "result", "registered": ["a.jpg"], "components": [1], "points": 5, '
+    '{"event": "result", "photos": {"a.jpg": {"keypoints": 9, "partners": 0, "component": 0}}, '
+    '"links": [], "points": 5, '
     '"reprojection_error": 1.0, "track_length": 2.0, "inconsistent_pairs": NaN, '
-    '"keypoints": {}, "matches": {}, "stages": {"features": [1.0, 2.0]}}'
+    '"stages": {"features": [1.0, 2.0]}}'
 )
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
+from recon.capture.copies import drop_copies
 from recon.capture.given import (
     BLENDER_TRAIN,
     LLFF_FILE,
@@ -19,6 +21,7 @@ from recon.capture.types import Capture
 from recon.errors import CaptureError
 
 MIN_PHOTOS = 3
+_MANY_SKIPPED = 10
 _WHITE = (1.0, 1.0, 1.0)
 
 
@@ -52,6 +55,10 @@ def load_capture(
     scan = scan_photos(paths, image_dir, progress)
     _require_enough(folder, image_dir, len(paths), scan)
     found = None if ignore_poses else find_given(folder, image_dir, scan.photos)
+    if found is None:
+        kept, copies = drop_copies(scan.photos, scan.thumbs)
+        scan = replace(scan, photos=kept, skipped=(*scan.skipped, *copies))
+        _require_enough(folder, image_dir, len(paths), scan)
     photos = scan.photos if found is None else found.photos
     split = found.split if found is not None and found.split is not None else None
     choice = split or every_eighth([photo.name for photo in photos])
@@ -102,4 +109,6 @@ def _require_enough(folder: Path, image_dir: Path, candidates: int, scan: ScanRe
 
 def _notices(scan: ScanResult, found: GivenResult | None) -> tuple[str, ...]:
     skipped = tuple(f"skipped {item.name}: {item.reason}" for item in scan.skipped)
+    if len(skipped) > _MANY_SKIPPED:
+        skipped = (*skipped[:_MANY_SKIPPED], f"and {len(skipped) - _MANY_SKIPPED} more")
     return skipped + (found.notices if found is not None else ())

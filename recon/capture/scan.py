@@ -11,6 +11,7 @@ from pathlib import Path
 
 from PIL import Image
 
+from recon.capture.copies import Thumb, thumbnail
 from recon.capture.exif import read_exif
 from recon.capture.types import Photo, SkippedPhoto
 from recon.errors import CaptureError
@@ -28,10 +29,14 @@ _NOT_PHOTOS = frozenset({"recon", "masks", "sparse", "colmap", "depth", "depths"
 
 @dataclass(frozen=True)
 class ScanResult:
-    """Usable photos and the rest, both sorted by name."""
+    """Usable photos and the rest, both sorted by name.
+
+    `thumbs` holds a THUMB x THUMB grey thumbnail of each photo by name.
+    """
 
     photos: tuple[Photo, ...]
     skipped: tuple[SkippedPhoto, ...]
+    thumbs: dict[str, Thumb]
 
 
 def find_photos(image_dir: Path, root: Path) -> list[Path]:
@@ -96,19 +101,22 @@ def scan_photos(
     photos: list[Photo] = []
     skipped: list[SkippedPhoto] = []
     first_with: dict[str, str] = {}
+    thumbs: dict[str, Thumb] = {}
     with ThreadPoolExecutor(max_workers=os.cpu_count() or 1) as pool:
         names = [path.relative_to(image_dir).as_posix() for path in paths]
         for done, result in enumerate(pool.map(_check, paths, names), start=1):
             progress(done, len(paths))
             if isinstance(result, SkippedPhoto):
                 skipped.append(result)
-            elif result.digest in first_with:
-                twin = first_with[result.digest]
-                skipped.append(SkippedPhoto(result.name, f"the same file as {twin}"))
+                continue
+            photo, thumb = result
+            twin = first_with.setdefault(photo.digest, photo.name)
+            if twin != photo.name:
+                skipped.append(SkippedPhoto(photo.name, f"the same file as {twin}", copy=True))
             else:
-                first_with[result.digest] = result.name
-                photos.append(result)
-    return ScanResult(tuple(photos), tuple(skipped))
+                photos.append(photo)
+                thumbs[photo.name] = thumb
+    return ScanResult(tuple(photos), tuple(skipped), thumbs)
 
 
 def _register_heic() -> None:
@@ -119,7 +127,7 @@ def _register_heic() -> None:
     pillow_heif.register_heif_opener()
 
 
-def _check(path: Path, name: str) -> Photo | SkippedPhoto:
+def _check(path: Path, name: str) -> tuple[Photo, Thumb] | SkippedPhoto:
     """Decode a photo at the smallest scale its format allows, which still reads every byte."""
     try:
         with Image.open(path) as image:
@@ -134,6 +142,7 @@ def _check(path: Path, name: str) -> Photo | SkippedPhoto:
             has_alpha = "A" in image.getbands() or "transparency" in image.info
             image.draft("RGB", (width // 8, height // 8))
             image.load()
+            thumb = thumbnail(image)
     except Image.DecompressionBombError:
         return SkippedPhoto(name, f"more than {MAX_PIXELS // 1_000_000} megapixels")
     except Exception as error:  # decoders of hostile files raise almost anything
@@ -147,7 +156,7 @@ def _check(path: Path, name: str) -> Photo | SkippedPhoto:
     photo = Photo(
         name, path, width, height, facts.orientation, facts.focal, facts.camera, has_alpha, digest
     )
-    return upright(photo)
+    return upright(photo), thumb
 
 
 def _digest(path: Path) -> str:

@@ -44,10 +44,17 @@ class Photo:
 
 @dataclass(frozen=True)
 class SkippedPhoto:
-    """A file that looked like a photo but is not used. `reason` is in plain words."""
+    """A file that looked like a photo but is not used.
+
+    Attributes:
+        name: as of `Photo`.
+        reason: in plain words.
+        copy: it shows the very same as another photo.
+    """
 
     name: str
     reason: str
+    copy: bool = False
 
 
 @dataclass(frozen=True)

@@ -112,6 +112,36 @@ class Fit:
 
 
 @dataclass(frozen=True)
+class Check:
+    """Tell what is right and wrong with a capture, and what to do about it, before the long run.
+
+    Judges sharpness and exposure, finds draft cameras, and says which photos have none and why,
+    whether the model hangs together, and what a run would take. What it computes, fit uses.
+    The exit code is 0 for a good capture, 10 with reservations, 11 where it will not work.
+    """
+
+    scene: Annotated[Path, conf.Positional, conf.arg(metavar="SCENE")]
+    """Folder of photos, as for fit."""
+
+    poses: Poses = "auto"
+    """Cameras: sfm computes them, given takes those beside the photos, auto prefers given."""
+
+    threads: Annotated[int | None, _THREADS] = None
+    """CPU threads."""
+
+    out: Annotated[
+        Path | None, conf.arg(metavar="DIR", help_behavior_hint="(default: SCENE/recon)")
+    ] = None
+    """Run directory, where what was found is kept."""
+
+    all: Annotated[bool, conf.FlagCreatePairsOff] = False
+    """List every photo, not only those that stand out."""
+
+    json: Annotated[bool, conf.FlagCreatePairsOff] = False
+    """Print the diagnosis as JSON, alone on standard output."""
+
+
+@dataclass(frozen=True)
 class View:
     """Walk through a run in the browser: the scene, its cameras, truth beside render."""
 
@@ -186,6 +216,7 @@ class Doctor:
 
 Command = (
     Annotated[Fit, conf.subcommand("fit", description="Make a splat scene of a folder of photos.")]
+    | Annotated[Check, conf.subcommand("check", description="Judge a capture before the run.")]
     | Annotated[View, conf.subcommand("view", description="Walk through a scene in the browser.")]
     | Annotated[Eval, conf.subcommand("eval", description="Measure held-out quality again.")]
     | Annotated[Render, conf.subcommand("render", description="Render pictures or a video.")]

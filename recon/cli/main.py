@@ -9,11 +9,12 @@ from importlib import import_module
 import tyro
 
 from recon import __version__
-from recon.cli.commands import Command, Doctor, Eval, Fit, Render, View
+from recon.cli.commands import Check, Command, Doctor, Eval, Fit, Render, View
 from recon.errors import ReconError
 
 _RUNNERS: dict[type, str] = {
     Fit: "recon.cli.run_fit",
+    Check: "recon.cli.run_check",
     View: "recon.cli.run_view",
     Eval: "recon.cli.run_eval",
     Render: "recon.cli.run_render",

@@ -94,17 +94,18 @@ def default_parts() -> FitParts:
     from recon.capture import load_capture
     from recon.evaluate import evaluate
     from recon.fit.backend import choose_backend
+    from recon.fit.posing import pose_and_diagnose, pose_notices
     from recon.fit.splat_method import SplatMethod
     from recon.report import write_report
-    from recon.sfm import load_report, load_scene, pose_capture
+    from recon.sfm import load_scene
 
     return FitParts(
         load_capture=lambda folder, progress, ignore_poses: load_capture(
             folder, progress, ignore_poses=ignore_poses
         ),
-        pose_capture=pose_capture,
+        pose_capture=pose_and_diagnose,
         load_scene=load_scene,
-        pose_notices=lambda folder: load_report(folder).notices,
+        pose_notices=pose_notices,
         evaluate=lambda model, scene, long_side, renders, progress: evaluate(
             model, scene, long_side=long_side, renders_dir=renders, progress=progress
         ),

@@ -11,6 +11,7 @@ from recon.sfm.options import (
 )
 from recon.sfm.pose import load_report, pose_capture
 from recon.sfm.store import load_scene, save_scene
+from recon.sfm.survey import Survey, load_survey, survey_capture
 
 __all__ = [
     "Quality",
@@ -19,9 +20,12 @@ __all__ = [
     "SfmProgress",
     "SfmReport",
     "StageTime",
+    "Survey",
     "load_report",
     "load_scene",
+    "load_survey",
     "normalise",
     "pose_capture",
     "save_scene",
+    "survey_capture",
 ]

@@ -9,14 +9,16 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+from recon.capture.look import PhotoLook
 from recon.capture.types import Capture, GivenPoses
 from recon.errors import FormatError
 from recon.formats.colmap import read_model
-from recon.sfm.context import SfmContext, Solution
+from recon.sfm.context import Evidence, SfmContext, Solution
+from recon.sfm.job import Link, PhotoFacts
 from recon.sfm.options import SfmOptions, StageTime
 
 SOLUTION_FILE = "solution.json"
-_RECIPE = 4
+_RECIPE = 5
 """Raised whenever the same inputs would give another result, so that old ones are not reused."""
 
 _PLAIN_FIELDS = (
@@ -60,7 +62,7 @@ def save_solution(context: SfmContext, solution: Solution, key: str) -> None:
         "key": key,
         "failed": [list(item) for item in solution.failed],
         "components": list(solution.components),
-        "notices": list(solution.notices),
+        "evidence": asdict(solution.evidence),
         "stages": [asdict(stage) for stage in context.stages.values()],
     }
     partial = context.folder / f".{SOLUTION_FILE}.part"
@@ -81,13 +83,21 @@ def load_solution(context: SfmContext, given: GivenPoses | None, key: str) -> So
             points=model.points,
             failed=tuple((str(name), str(reason)) for name, reason in data["failed"]),
             components=tuple(data["components"]),
-            notices=tuple(data["notices"]),
+            evidence=_evidence(data["evidence"]),
             **{name: data[name] for name in _PLAIN_FIELDS},
         )
     except (OSError, ValueError, KeyError, TypeError, FormatError, RecursionError):
         return None
     context.stages.update({stage.stage: stage for stage in stages})
     return solution
+
+
+def _evidence(data: dict[str, Any]) -> Evidence:
+    return Evidence(
+        looks={name: PhotoLook(**look) for name, look in data["looks"].items()},
+        photos={name: PhotoFacts(**facts) for name, facts in data["photos"].items()},
+        links=tuple(Link(**link) for link in data["links"]),
+    )
 
 
 def forget_solution(folder: Path) -> None:

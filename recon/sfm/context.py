@@ -9,8 +9,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from recon.capture.look import PhotoLook
 from recon.capture.types import Capture
 from recon.formats.lens import PosedLens, WorldPoints
+from recon.sfm.job import Link, PhotoFacts
 from recon.sfm.options import (
     CancelQuestion,
     ProgressListener,
@@ -80,6 +82,21 @@ class SfmContext:
 
 
 @dataclass(frozen=True)
+class Evidence:
+    """What SfM came to know of the photos, for diagnosis; empty where it did not look.
+
+    Attributes:
+        looks: photo name -> sharpness and exposure.
+        photos: photo name -> features, partners, component, points.
+        links: verified pairs.
+    """
+
+    looks: dict[str, PhotoLook] = field(default_factory=dict)
+    photos: dict[str, PhotoFacts] = field(default_factory=dict)
+    links: tuple[Link, ...] = ()
+
+
+@dataclass(frozen=True)
 class Solution:
     """Cameras and points in the capture's own world.
 
@@ -90,7 +107,7 @@ class Solution:
         failed: photo name and reason, for photos without a camera.
         components: photos in each separate model, largest first.
         reprojection_error, track_length, inconsistent_pairs: see `SfmReport`.
-        notices: in plain words.
+        evidence: what was found out about the photos on the way.
     """
 
     cameras: dict[str, PosedLens]
@@ -101,4 +118,4 @@ class Solution:
     reprojection_error: float | None = None
     track_length: float | None = None
     inconsistent_pairs: float | None = None
-    notices: tuple[str, ...] = ()
+    evidence: Evidence = field(default_factory=Evidence)

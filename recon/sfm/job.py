@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -82,34 +83,75 @@ class Job:
 
 
 @dataclass(frozen=True)
+class Link:
+    """A pair of photos with verified matches, `inliers` of them.
+
+    `agrees` says whether the model fits them; None where that was not judged.
+    """
+
+    first: str
+    second: str
+    inliers: int
+    agrees: bool | None = None
+
+
+@dataclass(frozen=True)
+class PhotoFacts:
+    """What structure from motion came to know of one photo.
+
+    Attributes:
+        keypoints: number of features.
+        partners: verified pairs that it occurs in.
+        component: of the separate models, largest first, the one that it is in; None if in none.
+        points: points of the largest model that it sees.
+        error: their mean reprojection error in pixels of the full-size photo; None without.
+    """
+
+    keypoints: int
+    partners: int
+    component: int | None = None
+    points: int = 0
+    error: float | None = None
+
+
+@dataclass(frozen=True)
 class JobResult:
     """The worker's answer.
 
     Attributes:
-        registered: names of the photos that have a camera.
-        components: registered photos of each separate model, largest first.
+        photos: name -> facts, for every photo of the job.
+        links: verified pairs.
         points: number of points.
-        reprojection_error: mean, in pixels of the full-size photos.
-        track_length: mean.
+        reprojection_error: mean, in pixels of the full-size photos; NaN without a model.
+        track_length: mean; NaN without a model.
         inconsistent_pairs: share of well matched pairs that contradict the poses, 0..1.
-        keypoints: photo name -> number of features.
-        matches: photo name -> number of verified pairs that it occurs in.
         stages: stage name -> (wall seconds, CPU seconds).
     """
 
-    registered: tuple[str, ...]
-    components: tuple[int, ...]
+    photos: dict[str, PhotoFacts]
+    links: tuple[Link, ...]
     points: int
     reprojection_error: float
     track_length: float
     inconsistent_pairs: float
-    keypoints: dict[str, int]
-    matches: dict[str, int]
     stages: dict[SfmStage, tuple[float, float]]
+
+    @property
+    def registered(self) -> tuple[str, ...]:
+        """Names of the photos in the largest model."""
+        return tuple(sorted(name for name, facts in self.photos.items() if facts.component == 0))
+
+    @property
+    def components(self) -> tuple[int, ...]:
+        """Photos of each separate model, largest first."""
+        sizes = Counter(
+            facts.component for facts in self.photos.values() if facts.component is not None
+        )
+        return tuple(sizes[number] for number in sorted(sizes))
 
     @staticmethod
     def from_json(data: dict[str, Any]) -> JobResult:
-        data["registered"] = tuple(data["registered"])
-        data["components"] = tuple(data["components"])
+        data["photos"] = {name: PhotoFacts(**facts) for name, facts in data["photos"].items()}
+        data["links"] = tuple(Link(**link) for link in data["links"])
         data["stages"] = {key: (value[0], value[1]) for key, value in data["stages"].items()}
         return JobResult(**data)

@@ -91,7 +91,7 @@ def run_job(
         SfmCancelled: the caller asked to stop.
     """
     options = context.options
-    copies = context.folder / f"photos-{effort.long_side}"
+    copies = copies_folder(context, effort)
     copies.mkdir(parents=True, exist_ok=True)
     _write_copies(context, copies, images)
     database = context.folder / f"features-{_database_key(effort, images)}.db"
@@ -115,6 +115,11 @@ def run_job(
     for stage, (wall, cpu) in result.stages.items():
         context.add_time(stage, wall, cpu)
     return result
+
+
+def copies_folder(context: SfmContext, effort: Effort) -> Path:
+    """Where the working copies of that size lie."""
+    return context.folder / f"photos-{effort.long_side}"
 
 
 def job_images(

@@ -12,15 +12,17 @@ from pathlib import Path
 import numpy as np
 import pycolmap
 
-from recon.sfm.job import Job, JobImage, JobResult
+from recon.sfm.job import Job, JobImage, JobResult, Link, PhotoFacts
 from recon.sfm.options import SfmStage
 from recon.sfm.refine import refine
-from recon.sfm.support import inconsistent_share
+from recon.sfm.support import agreement, inconsistent_share
 
 Report = Callable[[str, int, int, str], None]
 
 _PAIRS_PER_CALL = 64
 _IMAGES_PER_CALL = 4
+_MIN_INLIERS = 15
+"""Verified matches that make two photos a pair: COLMAP's own threshold."""
 
 
 class Stopped(Exception):
@@ -247,47 +249,66 @@ def triangulate(
 
 
 def _finish(job: Job, models: list[pycolmap.Reconstruction], clock: _Clock) -> JobResult:
-    """Measure the largest model, bring it to full-size pixels and true names, write it."""
-    with pycolmap.Database.open(job.database) as database:
-        keypoints = {i.name: i.image_id for i in database.read_all_images()}
-        counts = {name: database.num_keypoints_for_image(id_) for name, id_ in keypoints.items()}
-        share = inconsistent_share(models[0], database) if models else float("nan")
+    """Measure the models, bring the largest to full-size pixels and true names, write it."""
     images = {image.file: image for image in job.images}
-    matched = Counter(name for pair in _verified_pairs(job) for name in pair)
-    result = {
-        "keypoints": {image.name: counts.get(file, 0) for file, image in images.items()},
-        "matches": {image.name: matched[file] for file, image in images.items()},
-        "stages": clock.stages,
-        "components": tuple(model.num_reg_images() for model in models),
-        "inconsistent_pairs": share,
+    with pycolmap.Database.open(job.database) as database:
+        verdicts = agreement(models[0], database) if models else {}
+        ids = {image.image_id: image.name for image in database.read_all_images()}
+        keypoints = {ids[i]: database.num_keypoints_for_image(i) for i in ids}
+        pair_ids, inliers = database.read_two_view_geometry_num_inliers()
+    links: list[Link] = []
+    for pair_id, count in zip(pair_ids, inliers, strict=True):
+        pair = pycolmap.pair_id_to_image_pair(pair_id)
+        files = [ids.get(image_id, "") for image_id in pair]
+        if count >= _MIN_INLIERS and images.keys() >= set(files):
+            names = (images[files[0]].name, images[files[1]].name)
+            links.append(Link(*names, int(count), verdicts.get((pair[0], pair[1]))))
+    component = {
+        model.image(image_id).name: number
+        for number, model in reversed(list(enumerate(models)))
+        for image_id in model.reg_image_ids()
     }
-    if not models:
-        nan = float("nan")
-        return JobResult(
-            registered=(), points=0, reprojection_error=nan, track_length=nan, **result
-        )
-    model = models[0]
-    model.update_point_3d_errors()
-    enlarge(model, images)
-    output = Path(job.output)
-    shutil.rmtree(output, ignore_errors=True)
-    output.mkdir(parents=True)
-    model.write(output)
+    nan = float("nan")
+    points, error, track = 0, nan, nan
+    seen: dict[str, tuple[int, float | None]] = {}
+    if models:
+        model = models[0]
+        enlarge(model, images)
+        seen = _observations(model)
+        output = Path(job.output)
+        shutil.rmtree(output, ignore_errors=True)
+        output.mkdir(parents=True)
+        model.write(output)
+        points, error = model.num_points3D(), model.compute_mean_reprojection_error()
+        track = model.compute_mean_track_length()
+    partners = Counter(name for link in links for name in (link.first, link.second))
     return JobResult(
-        registered=tuple(sorted(model.image(i).name for i in model.reg_image_ids())),
-        points=model.num_points3D(),
-        reprojection_error=model.compute_mean_reprojection_error(),
-        track_length=model.compute_mean_track_length(),
-        **result,
+        photos={
+            image.name: PhotoFacts(
+                keypoints.get(file, 0),
+                partners[image.name],
+                component.get(file),
+                *seen.get(image.name, (0, None)),
+            )
+            for file, image in images.items()
+        },
+        links=tuple(links),
+        points=points,
+        reprojection_error=error,
+        track_length=track,
+        inconsistent_pairs=inconsistent_share(verdicts),
+        stages=clock.stages,
     )
 
 
-def _verified_pairs(job: Job) -> list[tuple[str, str]]:
-    with pycolmap.Database.open(job.database) as database:
-        names = {image.image_id: image.name for image in database.read_all_images()}
-        pair_ids, inliers = database.read_two_view_geometry_num_inliers()
-    pairs = (pycolmap.pair_id_to_image_pair(pair_id) for pair_id in pair_ids)
-    return [(names[a], names[b]) for (a, b), n in zip(pairs, inliers, strict=True) if n >= 15]
+def _observations(model: pycolmap.Reconstruction) -> dict[str, tuple[int, float | None]]:
+    """Photo name -> number of points that it sees, and their mean reprojection error."""
+    out: dict[str, tuple[int, float | None]] = {}
+    for image_id in model.reg_image_ids():
+        image = model.image(image_id)
+        errors = [model.point3D(p.point3D_id).error for p in image.get_observation_points2D()]
+        out[image.name] = (len(errors), float(np.mean(errors)) if errors else None)
+    return out
 
 
 def enlarge(model: pycolmap.Reconstruction, images: dict[str, JobImage]) -> None:

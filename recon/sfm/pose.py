@@ -12,19 +12,9 @@ import numpy as np
 
 from recon.capture.types import Capture, GivenPoses
 from recon.errors import FormatError, RunDirError
-from recon.formats.colmap import ColmapModel, write_model
-from recon.formats.lens import NO_POINTS
 from recon.scene import PosedScene, SparsePoints, View
-from recon.sfm.cache import (
-    forget_solution,
-    load_solution,
-    pose_key,
-    save_solution,
-    scene_key,
-    with_model_points,
-)
+from recon.sfm.cache import pose_key, scene_key
 from recon.sfm.context import SfmContext, Solution
-from recon.sfm.fill import fill_points
 from recon.sfm.normalise import filter_points, normalise
 from recon.sfm.options import (
     CancelQuestion,
@@ -33,14 +23,12 @@ from recon.sfm.options import (
     SfmReport,
     StageTime,
 )
-from recon.sfm.solve import solve, triangulate
 from recon.sfm.store import SCENE_FILE, load_scene, save_scene
+from recon.sfm.survey import SFM_FOLDER, borrow_solution, find_solution
 from recon.sfm.undistort import plan, undistort
 
 REPORT_FILE = "sfm.json"
 IMAGES_FOLDER = "images"
-SFM_FOLDER = "sfm"
-_FEW_POINTS = 500
 
 
 def pose_capture(
@@ -81,11 +69,8 @@ def pose_capture(
         folder = work_dir / SFM_FOLDER
         folder.mkdir(parents=True, exist_ok=True)
         context = SfmContext(capture, options, folder, progress, cancelled)
-        solution = load_solution(context, given, poses)
-        if solution is None:
-            forget_solution(folder)
-            solution = solve(context) if given is None else _from_given(context, given)
-            save_solution(context, solution, poses)
+        borrow_solution(work_dir, poses)
+        solution = find_solution(context, given, poses)
         scene = _scene(context, solution, given, work_dir)
         _save_report(work_dir, _report(context, solution, scene), key)
         save_scene(scene, work_dir)
@@ -115,24 +100,6 @@ def load_report(work_dir: Path) -> SfmReport:
         raise FormatError(
             f"not a readable report ({error})", where=path, remedy="run recon fit again"
         ) from error
-
-
-def _from_given(context: SfmContext, given: GivenPoses) -> Solution:
-    """Points for given cameras: those that came along, from alpha masks, or triangulated."""
-    if given.points is not None and len(given.points) >= _FEW_POINTS:
-        solution = Solution(given.cameras, given.points, given.kind)
-    elif context.capture.background is not None:
-        solution = fill_points(
-            context, Solution(given.cameras, given.points or NO_POINTS, given.kind)
-        )
-    else:
-        solution = triangulate(context, given)
-        if len(solution.points) < _FEW_POINTS:
-            solution = fill_points(context, solution)
-        else:
-            return solution
-    write_model(context.folder, ColmapModel(solution.cameras, solution.points))
-    return with_model_points(context.folder, solution)
 
 
 def _scene(
@@ -181,7 +148,7 @@ def _report(context: SfmContext, solution: Solution, scene: PosedScene) -> SfmRe
         inconsistent_pairs=solution.inconsistent_pairs,
         components=solution.components or (len(scene.views),),
         stages=tuple(context.stages.values()),
-        notices=solution.notices,
+        notices=(),
     )
 
 

@@ -7,17 +7,16 @@ import os
 import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
-from statistics import median
 
 import numpy as np
 
+from recon.capture.load import MIN_PHOTOS
 from recon.capture.types import Capture, GivenPoses
-from recon.errors import SfmError
 from recon.formats.colmap import read_model
-from recon.formats.lens import PosedLens
-from recon.sfm.context import SfmContext, Solution
-from recon.sfm.job import JobResult
-from recon.sfm.jobs import Effort, effort_for, job_images, run_job
+from recon.sfm.context import Evidence, SfmContext, Solution
+from recon.sfm.job import JobImage, JobResult
+from recon.sfm.jobs import Effort, copies_folder, effort_for, job_images, run_job
+from recon.sfm.looks import look_at_photos
 from recon.sfm.pairs import (
     Pair,
     all_pairs,
@@ -26,15 +25,14 @@ from recon.sfm.pairs import (
     posed_pairs,
     sequential_pairs,
 )
+from recon.sfm.reasons import nothing_placed, why_lost
 
 SUSPICIOUS = 0.03
 """Above this share of contradicting pairs a model is probably wrong."""
 
-_FEW, _VERY_FEW = 0.9, 0.6
+_FEW, _VERY_FEW, _HOPELESS = 0.9, 0.6, 0.3
 _SMALL_SET, _EXHAUSTIVE_RETRY, _FAR_OVERLAP = 24, 150, 25
-_FOCAL_SHARES = (0.4, 3.0)
-_FEW_KEYPOINTS, _BLURRED_SHARE = 300, 0.25
-_MODEL_FILES = ("cameras.bin", "images.bin", "points3D.bin", "rigs.bin", "frames.bin")
+MODEL_FILES = ("cameras.bin", "images.bin", "points3D.bin", "rigs.bin", "frames.bin")
 
 
 @dataclass(frozen=True)
@@ -57,7 +55,7 @@ def solve(context: SfmContext) -> Solution:
     """Structure from motion from nothing but the photos.
 
     Raises:
-        SfmError: no attempt placed at least three photos.
+        NothingPlaced: no attempt placed at least three photos.
         SfmCancelled: the caller asked to stop.
     """
     photos = context.capture.photos
@@ -83,19 +81,21 @@ def solve(context: SfmContext) -> Solution:
         if best is None or _score(result) > _score(best):
             best = result
             _adopt(output, context.folder)
-    if best is None or len(best.registered) < 3:
-        raise _nothing_found(context.capture, best)
+    assert best is not None  # the first attempt is always made
+    evidence = _evidence(context, effort, job_images(photos, effort.long_side), best)
+    if len(best.registered) < MIN_PHOTOS:
+        raise nothing_placed(context.capture, evidence)
     model = read_model(context.folder)
     return Solution(
         cameras=model.images,
         points=model.points,
         pose_source="sfm",
-        failed=_lost(context.capture, best),
+        failed=why_lost(evidence),
         components=best.components,
         reprojection_error=_known(best.reprojection_error),
         track_length=_known(best.track_length),
         inconsistent_pairs=_known(best.inconsistent_pairs),
-        notices=_notices(best, len(photos)) + _odd_lenses(model.images),
+        evidence=evidence,
     )
 
 
@@ -117,21 +117,14 @@ def triangulate(context: SfmContext, given: GivenPoses) -> Solution:
     output = context.folder / "attempt"
     result = run_job(context, effort, images, pairs, output, triangulate=True)
     _adopt(output, context.folder)
-    share = result.inconsistent_pairs
-    notices = ()
-    if share > SUSPICIOUS:
-        notices = (
-            f"the given poses contradict the photos in {share:.0%} of the well matched pairs; "
-            "if the result is blurred, let recon compute the poses (--poses sfm)",
-        )
     return Solution(
         cameras=given.cameras,
         points=read_model(context.folder).points,
         pose_source=given.kind,
         reprojection_error=_known(result.reprojection_error),
         track_length=_known(result.track_length),
-        inconsistent_pairs=_known(share),
-        notices=notices,
+        inconsistent_pairs=_known(result.inconsistent_pairs),
+        evidence=_evidence(context, effort, images, result),
     )
 
 
@@ -155,6 +148,9 @@ def _worth_trying(best: JobResult, attempt: Attempt, photos: int) -> bool:
         return _FEW <= share < 1.0 and not wrong
     if not attempt.effort.affine:
         return share < _FEW or wrong
+    if len(best.links) < _HOPELESS * photos:
+        # Where all pairs hardly gave a match, slant is not what is in the way.
+        return False
     if attempt.init_angle < Attempt.init_angle:
         return share < _VERY_FEW
     # In a small set every photo counts, and the wider search takes well under a minute.
@@ -187,93 +183,18 @@ def _score(result: JobResult) -> tuple[bool, int]:
 
 def _adopt(output: Path, folder: Path) -> None:
     """Make an attempt's model the folder's own."""
-    for name in _MODEL_FILES:
+    for name in MODEL_FILES:
         (folder / name).unlink(missing_ok=True)
         if (output / name).is_file():
             os.replace(output / name, folder / name)
     shutil.rmtree(output, ignore_errors=True)
 
 
-def _lost(capture: Capture, result: JobResult) -> tuple[tuple[str, str], ...]:
-    """Photos without a camera, and why, in plain words."""
-    known = set(result.registered)
-    typical = median(result.keypoints.values()) if result.keypoints else 0
-    failed = []
-    for photo in capture.photos:
-        if photo.name in known:
-            continue
-        features = result.keypoints.get(photo.name, 0)
-        partners = result.matches.get(photo.name, 0)
-        if features < _FEW_KEYPOINTS or features < _BLURRED_SHARE * typical:
-            reason = f"hardly any detail: {features} features, {typical:.0f} are typical here"
-        elif partners == 0:
-            reason = "does not overlap with any other photo"
-        elif len(result.components) > 1:
-            reason = "belongs to a part that does not connect with the others"
-        else:
-            reason = f"overlaps too little: matches {partners} other photos, but weakly"
-        failed.append((photo.name, reason))
-    return tuple(failed)
-
-
-def _notices(result: JobResult, photos: int) -> tuple[str, ...]:
-    notices: list[str] = []
-    if result.inconsistent_pairs > SUSPICIOUS:
-        notices.append(
-            f"{result.inconsistent_pairs:.0%} of the well matched pairs contradict the poses: "
-            "repeated or mirrored structures may have been confused; add photos between "
-            "distant viewpoints"
-        )
-    if len(result.components) > 1:
-        parts = ", ".join(str(size) for size in result.components)
-        notices.append(
-            f"the photos fall into separate parts ({parts} photos); the largest is used. "
-            "Photos that show two parts at once would join them"
-        )
-    if len(result.registered) < _FEW * photos:
-        notices.append(f"only {len(result.registered)} of {photos} photos could be placed")
-    return tuple(notices)
-
-
-def _odd_lenses(cameras: dict[str, PosedLens]) -> tuple[str, ...]:
-    """A notice for focal lengths that no ordinary camera has: the sign of a bent model."""
-    shares = {
-        round(0.5 * (lens.fx + lens.fy) / max(lens.width, lens.height), 2)
-        for lens in (posed.lens for posed in cameras.values())
-    }
-    odd = sorted(share for share in shares if not _FOCAL_SHARES[0] < share < _FOCAL_SHARES[1])
-    if not odd:
-        return ()
-    return (
-        f"the focal length came out at {odd[0]:.2f} times the photo's longer side, which is "
-        "unusual: the shape may be bent. Photos from more directions would settle it",
-    )
-
-
-def _nothing_found(capture: Capture, result: JobResult | None) -> SfmError:
-    count = len(capture.photos)
-    keypoints = list(result.keypoints.values()) if result is not None else []
-    matches = sum(result.matches.values()) // 2 if result is not None else 0
-    typical = median(keypoints) if keypoints else 0
-    if typical < _FEW_KEYPOINTS:
-        return SfmError(
-            f"the photos show too little detail: {typical:.0f} features in a typical one",
-            where=capture.image_dir,
-            remedy="avoid blur and plain surfaces; put a textured cloth or newspaper under and "
-            "behind the object",
-        )
-    if matches < count - 1:
-        return SfmError(
-            f"the photos hardly overlap: {matches} pairs of {count} photos show the same thing",
-            where=capture.image_dir,
-            remedy="take photos in small steps, so that neighbours share two thirds of what "
-            "they show",
-        )
-    return SfmError(
-        "no two photos see the same thing from different places",
-        where=capture.image_dir,
-        remedy="walk sideways between photos; turning on the spot gives no depth",
-    )
+def _evidence(
+    context: SfmContext, effort: Effort, images: tuple[JobImage, ...], result: JobResult
+) -> Evidence:
+    looks = look_at_photos(context, copies_folder(context, effort), images)
+    return Evidence(looks, result.photos, result.links)
 
 
 def _known(value: float) -> float | None:

@@ -18,14 +18,13 @@ MAX_ERROR = 4.0
 MIN_AGREEMENT = 0.5
 
 
-def inconsistent_share(model: pycolmap.Reconstruction, database: pycolmap.Database) -> float:
-    """Share (0..1) of well matched pairs of which under half fit the model's poses.
-
-    NaN if no pair has MIN_INLIERS verified matches.
-    """
+def agreement(
+    model: pycolmap.Reconstruction, database: pycolmap.Database
+) -> dict[tuple[int, int], bool]:
+    """Ids of well matched pairs of photos -> whether half of the matches fit the model's poses."""
     registered = set(model.reg_image_ids())
     rays: dict[int, F64] = {}
-    verdicts: list[bool] = []
+    verdicts: dict[tuple[int, int], bool] = {}
     for pair_id, geometry in zip(*database.read_two_view_geometries(), strict=True):
         first, second = pycolmap.pair_id_to_image_pair(pair_id)
         matches = geometry.inlier_matches
@@ -42,8 +41,16 @@ def inconsistent_share(model: pycolmap.Reconstruction, database: pycolmap.Databa
         error = sampson_error(
             second_from_first, rays[first][matches[:, 0]], rays[second][matches[:, 1]]
         )
-        verdicts.append(bool(np.mean(error < MAX_ERROR * pixel) < MIN_AGREEMENT))
-    return float(np.mean(verdicts)) if verdicts else float("nan")
+        fits = np.mean(error < MAX_ERROR * pixel) >= MIN_AGREEMENT
+        verdicts[first, second] = bool(fits)
+    return verdicts
+
+
+def inconsistent_share(verdicts: dict[tuple[int, int], bool]) -> float:
+    """Share (0..1) of well matched pairs that contradict the model; NaN if there are none."""
+    if not verdicts:
+        return float("nan")
+    return float(np.mean([not agrees for agrees in verdicts.values()]))
 
 
 def _rays(model: pycolmap.Reconstruction, database: pycolmap.Database, image_id: int) -> F64:
