@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rich import box
 from rich.console import Console
-from rich.padding import Padding
-from rich.table import Table
 from rich.text import Text
 
 from recon.cli.text import duration
@@ -26,6 +23,7 @@ _VERDICTS = {
     "bad": ("This will not give a good result as it is: see NO above.", "red bold"),
 }
 _MOST_ROWS = 12
+_LONGEST_NAME = 40
 
 
 def print_diagnosis(
@@ -46,7 +44,8 @@ def print_diagnosis(
     rows = list(diagnosis.photos) if every else _striking(diagnosis)
     if rows:
         console.print()
-        console.print(Padding(_table(rows[: None if every else _MOST_ROWS]), (0, 0, 0, 2)))
+        for line in _rows(rows[: None if every else _MOST_ROWS]):
+            console.print(line, soft_wrap=True)
         hidden = len(rows) - _MOST_ROWS
         if hidden > 0 and not every:
             console.print(f"  and {hidden} more; --all lists every photo")
@@ -86,24 +85,30 @@ def _striking(diagnosis: Diagnosis) -> list[PhotoHealth]:
     return [p for p in diagnosis.photos if p.status != "placed" or p.name in named]
 
 
-def _table(rows: list[PhotoHealth]) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column("photo", no_wrap=True)
-    for title in ("part", "blur", "stops", "features", "partners", "points", "error"):
-        table.add_column(title, justify="right", no_wrap=True)
-    table.add_column("")
+_COLUMNS = ("part", "blur", "stops", "features", "partners", "points", "error")
+
+
+def _rows(rows: list[PhotoHealth]) -> Iterator[Text]:
+    """A line for each photo; the reason comes last, so that a narrow terminal wraps only that."""
+    width = min(_LONGEST_NAME, max(len(row.name) for row in rows))
+    head = "".join(f"{title:>{len(title) + 2}}" for title in _COLUMNS)
+    yield Text(f"  {'photo':<{width}}{head}", style="bold")
     for row in rows:
-        table.add_row(
-            row.name,
+        cells = (
             "" if row.part is None else str(row.part),
             "" if row.blur is None else f"{row.blur:.1f}",
             "" if row.stops is None else f"{row.stops:+.1f}",
             *("" if n is None else str(n) for n in (row.keypoints, row.partners, row.points)),
             "" if row.error is None else f"{row.error:.1f}",
-            row.why,
+        )
+        values = "".join(
+            f"{cell:>{len(title) + 2}}" for cell, title in zip(cells, _COLUMNS, strict=True)
+        )
+        name = row.name if len(row.name) <= width else "…" + row.name[1 - width :]
+        yield Text(
+            f"  {name:<{width}}{values}  {row.why}".rstrip(),
             style="" if row.status == "placed" else "dim" if row.status == "skipped" else "yellow",
         )
-    return table
 
 
 def _estimates(scene: Path, forecasts: Mapping[str, Forecast]) -> str:

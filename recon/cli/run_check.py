@@ -15,6 +15,9 @@ from recon.cli.commands import Check
 from recon.cli.interrupt import Interrupts, run_in_thread
 from recon.fit.events import StopRequest
 from recon.fit.options import FitOptions, Preset
+from recon.fit.rundir import RunDir
+from recon.fit.settings import require_outside_photos
+from recon.fit.storage import clear_disk_errors
 
 if TYPE_CHECKING:
     from recon.capture import Capture
@@ -75,9 +78,13 @@ def examine(command: Check, tell: Any, stop: StopRequest) -> tuple[Diagnosis, di
         tell(f"{event.text}{count}")
 
     sfm = SfmOptions(pose_source=command.poses, quality="draft", threads=command.threads)
-    survey = survey_capture(capture, options.run_path, sfm, progress, stop)
-    diagnosis = diagnose(capture, survey)
-    save_diagnosis(diagnosis, options.run_path)
+    where = options.run_path
+    RunDir.existing(where)  # raises where other things lie
+    require_outside_photos(options, capture)
+    with RunDir.locked(where), clear_disk_errors(where):
+        survey = survey_capture(capture, where, sfm, progress, stop)
+        diagnosis = diagnose(capture, survey)
+        save_diagnosis(diagnosis, where)
     return diagnosis, _forecasts(options, capture)
 
 

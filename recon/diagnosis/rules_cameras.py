@@ -20,6 +20,12 @@ _FOCAL_SPREAD = 1.15
 _ERROR_SHARE = 0.002
 _SHORT_TRACKS = 3.0
 _FIRM = 30
+_LOST_REMEDY = "take more photos around the lost ones, in small steps from those that were placed"
+_LOST_REMEDIES = {
+    "blurred": "take them again, holding still; where others show the same, just remove them",
+    "hardly any detail": "plain, shiny or blurred surfaces give nothing to hold on to: step back "
+    "so that something patterned is in the picture",
+}
 
 
 def camera_findings(capture: Capture, survey: Survey) -> Iterator[Finding]:
@@ -42,12 +48,16 @@ def _placed(capture: Capture, survey: Survey) -> Iterator[Finding]:
     placed = total - len(lost)
     names = tuple(name for name, _ in lost)
     reasons = Counter(reason.split(":")[0] for _, reason in lost)
-    why = "; ".join(f"{count}: {reason}" for reason, count in reasons.most_common(3))
+    why = "; ".join(
+        reason if len(reasons) == 1 else f"{reason} ({count})"
+        for reason, count in reasons.most_common(3)
+    )
+    verb = "has" if len(lost) == 1 else "have"
     yield Finding(
         "lost",
         "fault" if placed < _BAD_SHARE * total else "warning",
-        f"{placed} of {total} photos have cameras; the others ({some(names)}) have none. {why}",
-        "take more photos around the lost ones, in small steps from those that were placed",
+        f"{placed} of {total} photos have cameras, {some(names)} {verb} none: {why}",
+        _LOST_REMEDIES.get(reasons.most_common(1)[0][0], _LOST_REMEDY),
         names,
     )
 
@@ -184,11 +194,15 @@ def _thin(survey: Survey) -> Iterator[Finding]:
         for link in survey.evidence.links
         if link.inliers >= _FIRM and link.first in placed and link.second in placed
     ]
-    for name, size in cut_photos(sorted(placed), edges)[:3]:
+    cuts = cut_photos(sorted(placed), edges)
+    if cuts:
+        names = tuple(name for name, _ in cuts)
         yield Finding(
             "thin",
             "note",
-            f"{name} alone connects {count_photos(size)} with the rest",
-            "a few more photos around there would hold the model together",
-            (name,),
+            f"the model hangs together by single photos: without {cuts[0][0]}, "
+            f"{count_photos(cuts[0][1])} would fall off"
+            + (f" (also {some(names[1:])})" if len(cuts) > 1 else ""),
+            "a few more photos around there would hold it together",
+            names,
         )

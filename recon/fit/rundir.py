@@ -18,6 +18,9 @@ from recon.fit.manifest import MANIFEST_NAME, Manifest, StageRecord, StageStatus
 from recon.fit.options import DEFAULT_RUN_NAME
 from recon.fit.storage import clear_disk_errors, make_writable_folder, write_atomic
 
+FROM_CHECK = ("check", "diagnosis.json")
+"""What `recon check` leaves in a run directory in which no run has begun yet."""
+
 
 def now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
@@ -111,7 +114,7 @@ class RunDir:
             return cls.load(path)
         # Hidden files are the lock, and what file managers leave everywhere.
         names = [p.name for p in path.iterdir()] if path.is_dir() else []
-        foreign = [name for name in names if not name.startswith(".")]
+        foreign = [name for name in names if not name.startswith(".") and name not in FROM_CHECK]
         if foreign:
             raise RunDirError(
                 f"this folder holds other files ({', '.join(sorted(foreign)[:3])}, ...) "

@@ -148,13 +148,24 @@ def _worth_trying(best: JobResult, attempt: Attempt, photos: int) -> bool:
         return _FEW <= share < 1.0 and not wrong
     if not attempt.effort.affine:
         return share < _FEW or wrong
-    if len(best.links) < _HOPELESS * photos:
+    if len(best.links) < _HOPELESS * photos or _separate_scenes(best):
         # Where all pairs hardly gave a match, slant is not what is in the way.
         return False
     if attempt.init_angle < Attempt.init_angle:
         return share < _VERY_FEW
     # In a small set every photo counts, and the wider search takes well under a minute.
     return share < (1.0 if photos <= _SMALL_SET else _FEW) or wrong
+
+
+def _separate_scenes(result: JobResult) -> bool:
+    """Whether all photos are in models that do not have a single match between them."""
+    part = {name: facts.component for name, facts in result.photos.items()}
+    placed = sum(number is not None for number in part.values())
+    return placed >= _FEW * len(part) and all(
+        part[link.first] == part[link.second]
+        for link in result.links
+        if part[link.first] is not None and part[link.second] is not None
+    )
 
 
 def _reach(

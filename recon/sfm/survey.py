@@ -25,7 +25,7 @@ from recon.sfm.context import Evidence, SfmContext, Solution
 from recon.sfm.fill import fill_points
 from recon.sfm.normalise import normalise
 from recon.sfm.options import CancelQuestion, ProgressListener, SfmOptions
-from recon.sfm.reasons import NothingPlaced
+from recon.sfm.reasons import NothingPlaced, why_lost
 from recon.sfm.solve import MODEL_FILES, solve, triangulate
 
 SFM_FOLDER, CHECK_FOLDER = "sfm", "check"
@@ -98,7 +98,7 @@ def survey_capture(
             norm_from_world=None,
             points=0,
             components=(),
-            failed=tuple((photo.name, error.what) for photo in capture.photos),
+            failed=why_lost(error.evidence),
             reprojection_error=None,
             track_length=None,
             inconsistent_pairs=None,
