@@ -11,7 +11,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from recon.capture.copies import Thumb, thumbnail
+from recon.capture.copies import THUMB, Thumb, thumbnail
 from recon.capture.exif import read_exif
 from recon.capture.types import Photo, SkippedPhoto
 from recon.errors import CaptureError
@@ -140,7 +140,8 @@ def _check(path: Path, name: str) -> tuple[Photo, Thumb] | SkippedPhoto:
                 return SkippedPhoto(name, "an animation, not a photo")
             facts = read_exif(image)
             has_alpha = "A" in image.getbands() or "transparency" in image.info
-            image.draft("RGB", (width // 8, height // 8))
+            # Enough pixels are left for the thumbnail to be that of the full-size photo.
+            image.draft("RGB", (max(width // 8, 4 * THUMB), max(height // 8, 4 * THUMB)))
             image.load()
             thumb = thumbnail(image)
     except Image.DecompressionBombError:

@@ -42,10 +42,12 @@ def camera_findings(capture: Capture, survey: Survey) -> Iterator[Finding]:
 
 
 def _placed(capture: Capture, survey: Survey) -> Iterator[Finding]:
-    total, lost = len(capture.photos), survey.failed
+    facts = survey.evidence.photos
+    # Those of other parts have a finding of their own.
+    lost = [item for item in survey.failed if facts[item[0]].component is None]
     if not lost or survey.pose_source != "sfm":
         return
-    placed = total - len(lost)
+    total, placed = len(capture.photos), len(survey.cameras)
     names = tuple(name for name, _ in lost)
     reasons = Counter(reason.split(":")[0] for _, reason in lost)
     why = "; ".join(
