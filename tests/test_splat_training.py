@@ -36,7 +36,7 @@ from recon.splat import (  # noqa: E402
 )
 from recon.splat.checkpoint import list_checkpoints  # noqa: E402
 from recon.splat.densify import ErrorSplitter, split  # noqa: E402
-from recon.splat.state import SplatState, morton_order  # noqa: E402
+from recon.splat.state import Shapes, SplatState, morton_order  # noqa: E402
 
 SIZE = 64
 
@@ -285,13 +285,39 @@ def test_splitting_keeps_mass_centre_and_spread() -> None:
             )
         )
     )
-    lower, upper = split(rows)
-    torch.testing.assert_close((lower[:, :3] + upper[:, :3]) / 2, rows[:, :3])
-    distance = (upper[:, :3] - lower[:, :3]).norm(dim=1) / 2
-    longest = rows[:, 7:10].max(1)
+    whole = Shapes(rows[:, native_cpu.ROW_MEAN], rows[:, native_cpu.ROW_LOG_SCALE])
+    lower, upper = split(whole, rows[:, native_cpu.ROW_QUAT])
+    torch.testing.assert_close((lower.means + upper.means) / 2, whole.means)
+    distance = (upper.means - lower.means).norm(dim=1) / 2
+    longest = whole.log_scales.max(1)
     sigma = longest.values.exp()
-    child = lower[:, 7:10].gather(1, longest.indices[:, None])[:, 0].exp()
+    child = lower.log_scales.gather(1, longest.indices[:, None])[:, 0].exp()
     torch.testing.assert_close(distance**2 + child**2, sigma**2, rtol=1e-3, atol=0)
+
+
+def test_replacing_splats_copies_parents_and_their_moments() -> None:
+    generator = torch.Generator().manual_seed(0)
+    rows, first, second = (torch.randn(50, native_cpu.ROWS, generator=generator) for _ in range(3))
+    state = SplatState.from_rows(rows, first, second)
+    keep, parents = torch.tensor([3, 40, 7, 22]), torch.tensor([40, 3])
+    means = torch.rand(6, 3, generator=generator)
+    scales = torch.rand(6, 3, generator=generator)
+    state.replace(keep, parents, Shapes(means, scales))
+    order = morton_order(means)
+    expected = rows[torch.cat([keep, parents])]
+    expected[:, native_cpu.ROW_MEAN], expected[:, native_cpu.ROW_LOG_SCALE] = means, scales
+    assert state.n == 6
+    assert torch.equal(state.rows(), expected[order])
+    for moments, before in ((state.first, first), (state.second, second)):
+        kept = torch.cat([before[keep], torch.zeros(2, native_cpu.ROWS)])[order]
+        assert torch.equal(native_cpu.blocks_to_rows(moments, 6), kept)
+    assert not state.blocks[-1, :, 6:].any()
+
+
+def test_a_source_that_does_not_exist_is_refused() -> None:
+    blocks = native_cpu.rows_to_blocks(torch.zeros(5, native_cpu.ROWS))
+    with pytest.raises(OptionError, match="16"):
+        native_cpu.gather_splats(blocks, torch.tensor([0, 16]))
 
 
 def test_growth_stays_in_budget_and_prunes(scene: PosedScene) -> None:

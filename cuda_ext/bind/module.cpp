@@ -117,6 +117,12 @@ NB_MODULE(_native, m) {
   });
   m.def("thread_count", &thread_count);
   m.def("set_thread_count", &set_thread_count);
+  m.def(
+      "gather_splats",
+      [](uintptr_t in, uintptr_t sources, int64_t n, uintptr_t out) {
+        gather_splats(at<const float>(in), at<const int64_t>(sources), n, at<float>(out));
+      },
+      nb::call_guard<nb::gil_scoped_release>());
 
   nb::class_<View>(m, "View").def(
       "__init__", [](View *v, int width, int height, float fx, float fy, float cx, float cy,

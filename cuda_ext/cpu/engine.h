@@ -114,6 +114,10 @@ public:
   virtual Ceilings ceilings() const = 0;
 };
 
+// Splat i of `out` is splat sources[i] of `in`, both as blocks; where the source is negative, and
+// in the padding of the last block, `out` is zero.
+void gather_splats(const float *in, const int64_t *sources, int64_t n, float *out);
+
 Engine *create_engine_generic();
 #if defined(__x86_64__)
 Engine *create_engine_v2();

@@ -56,6 +56,30 @@ def blocks_to_rows(blocks: torch.Tensor, n: int) -> torch.Tensor:
     return blocks.transpose(1, 2).reshape(-1, ROWS)[:n].contiguous()
 
 
+def gather_splats(blocks: torch.Tensor, sources: torch.Tensor) -> torch.Tensor:
+    """Blocks whose splat i is splat `sources[i]` (M,) int64 of `blocks`, or zero where negative.
+
+    Raises:
+        OptionError: a source lies beyond the blocks.
+    """
+    if len(sources) and int(sources.max()) >= len(blocks) * BLOCK:
+        raise OptionError(f"there is no splat {int(sources.max())} in {len(blocks)} blocks")
+    out = torch.empty(-(-len(sources) // BLOCK), ROWS, BLOCK)
+    _native.gather_splats(
+        _address(blocks, tuple(blocks.shape), torch.float32),
+        _address(sources, (len(sources),), torch.int64),
+        len(sources),
+        out.data_ptr(),
+    )
+    return out
+
+
+def columns(blocks: torch.Tensor, n: int, rows: slice) -> torch.Tensor:
+    """Some parameters of n splats, (n, number of rows), contiguous."""
+    part = blocks[:, rows, :].transpose(1, 2)
+    return part.reshape(-1, part.shape[2])[:n].contiguous()
+
+
 def pack(splats: SplatTensors) -> torch.Tensor:
     """Splats as rows (N, ROWS); missing SH coefficients are zero."""
     n, k = splats.sh.shape[0], splats.sh.shape[1]

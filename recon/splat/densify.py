@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -9,7 +10,7 @@ import torch
 
 from recon.kernels import native_cpu
 from recon.splat.options import SplatOptions
-from recon.splat.state import SplatState
+from recon.splat.state import Shapes, SplatState
 
 
 class Densifier(Protocol):
@@ -18,6 +19,9 @@ class Densifier(Protocol):
     def update(self, state: SplatState, target: int, generator: torch.Generator) -> None:
         """Prune, then grow towards `target` splats, using the statistics since the last change."""
         ...
+
+
+_OPACITY = slice(native_cpu.ROW_OPACITY, native_cpu.ROW_OPACITY + 1)
 
 
 @dataclass
@@ -34,28 +38,37 @@ class ErrorSplitter:
     options: SplatOptions
 
     def update(self, state: SplatState, target: int, generator: torch.Generator) -> None:
-        rows = state.rows()
-        opacity = torch.sigmoid(rows[:, native_cpu.ROW_OPACITY])
-        finite = torch.isfinite(rows).all(1)
+        opacity = torch.sigmoid(state.columns(_OPACITY)[:, 0])
+        # A sum is finite only where all of its terms are.
+        finite = torch.isfinite(state.blocks.sum(1).view(-1)[: state.n])
         keep = torch.nonzero((opacity > self.options.prune_opacity) & finite)[:, 0]
         if len(keep) == 0:
             keep = torch.nonzero(finite)[:, 0]
         # A window in which a splat was rarely visible says little about it: mean over its views.
         seen = state.stats.visible.clamp_min(1.0)
         score = (state.stats.error / seen)[keep]
-        rows = rows[keep]
+        means = state.columns(native_cpu.ROW_MEAN)[keep]
+        log_scales = state.columns(native_cpu.ROW_LOG_SCALE)[keep]
         # At most half of the splats split at once: halves of halves need new statistics.
         wanted = min(max(target - len(keep), 0), len(keep) // 2)
         wanted = min(wanted, int((score > 0).sum()))
         if wanted == 0:
-            state.replace(keep, rows, rows[:0])
+            state.replace(keep, keep[:0], Shapes(means, log_scales))
             return
         # Weighted sampling without replacement by exponential keys (Efraimidis and Spirakis 2006).
         noise = torch.rand(len(score), generator=generator).clamp_min(1e-12).log()
         chosen = torch.topk(noise / score.clamp_min(1e-20), wanted).indices
-        lower, upper = split(rows[chosen])
-        rows[chosen] = lower
-        state.replace(keep, rows, upper)
+        quats = state.columns(native_cpu.ROW_QUAT)[keep[chosen]]
+        lower, upper = split(Shapes(means[chosen], log_scales[chosen]), quats)
+        means[chosen], log_scales[chosen] = lower.means, lower.log_scales
+        state.replace(
+            keep,
+            keep[chosen],
+            Shapes(
+                torch.cat([means, upper.means]),
+                torch.cat([log_scales, upper.log_scales]),
+            ),
+        )
 
 
 # The halves of a Gaussian, at +-OFFSET standard deviations along its longest axis. Moments of the
@@ -65,22 +78,16 @@ _SHRINK = 0.714
 _SHRINK_OTHERS = 0.9
 
 
-def split(rows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Two halves of each splat (n, ROWS) along its longest axis."""
-    quats = torch.nn.functional.normalize(rows[:, native_cpu.ROW_QUAT], dim=1)
-    longest = rows[:, native_cpu.ROW_LOG_SCALE].argmax(1)
-    index = torch.arange(len(rows))
-    scale = rows[:, native_cpu.ROW_LOG_SCALE].exp()[index, longest]
-    axis = rotation_matrices(quats)[index, :, longest]
-    children = rows.clone()
-    scales = children[:, native_cpu.ROW_LOG_SCALE]
-    scales += torch.log(torch.tensor(_SHRINK_OTHERS))
-    scales[index, longest] += torch.log(torch.tensor(_SHRINK / _SHRINK_OTHERS))
+def split(shapes: Shapes, quats: torch.Tensor) -> tuple[Shapes, Shapes]:
+    """Two halves of each splat along its longest axis; quats (n, 4) wxyz of any length."""
+    index = torch.arange(len(quats))
+    longest = shapes.log_scales.argmax(1)
+    scale = shapes.log_scales.exp()[index, longest]
+    axis = rotation_matrices(torch.nn.functional.normalize(quats, dim=1))[index, :, longest]
+    log_scales = shapes.log_scales + math.log(_SHRINK_OTHERS)
+    log_scales[index, longest] += math.log(_SHRINK / _SHRINK_OTHERS)
     offset = _OFFSET * scale[:, None] * axis
-    lower, upper = children.clone(), children
-    lower[:, native_cpu.ROW_MEAN] -= offset
-    upper[:, native_cpu.ROW_MEAN] += offset
-    return lower, upper
+    return Shapes(shapes.means - offset, log_scales), Shapes(shapes.means + offset, log_scales)
 
 
 def rotation_matrices(quats: torch.Tensor) -> torch.Tensor:

@@ -10,6 +10,14 @@ from recon.kernels import native_cpu
 from recon.kernels.native_cpu import SplatStats
 
 
+@dataclass(frozen=True)
+class Shapes:
+    """What a split changes: means (N, 3) and log scales (N, 3)."""
+
+    means: torch.Tensor
+    log_scales: torch.Tensor
+
+
 @dataclass
 class SplatState:
     """n splats as blocks (see `recon.kernels.native_cpu`), with moments of the same shape."""
@@ -43,20 +51,33 @@ class SplatState:
         """Parameters (N, ROWS), a copy."""
         return native_cpu.blocks_to_rows(self.blocks, self.n)
 
-    def replace(self, keep: torch.Tensor, rows: torch.Tensor, added: torch.Tensor) -> None:
-        """Keep the splats `keep` (indices) with the new parameters `rows`, and append `added`.
+    def columns(self, rows: slice) -> torch.Tensor:
+        """Some parameters, (n, number of rows), a copy."""
+        return native_cpu.columns(self.blocks, self.n, rows)
 
-        Moments go with their splats; new ones start at zero. All are put in Morton order, so that
-        splats that are near in space are near in memory and are culled block by block. Statistics
-        start anew.
+    def replace(self, keep: torch.Tensor, parents: torch.Tensor, shapes: Shapes) -> None:
+        """Keep the splats `keep` (indices) and append a copy of each of `parents` (indices).
+
+        `shapes` has the means and scales of all of them, in that order; the rest is copied. Moments
+        go with the splats that are kept and start at zero for the copies. All are put in Morton
+        order, so that splats that are near in space are near in memory and are culled block by
+        block. Statistics start anew.
         """
-        merged = torch.cat([rows, added])
-        order = morton_order(merged[:, native_cpu.ROW_MEAN])
-        blank = torch.zeros_like(added)
-        first = torch.cat([native_cpu.blocks_to_rows(self.first, self.n)[keep], blank])
-        second = torch.cat([native_cpu.blocks_to_rows(self.second, self.n)[keep], blank])
-        fresh = SplatState.from_rows(merged[order], first[order], second[order])
-        self.__dict__.update(fresh.__dict__)
+        order = morton_order(shapes.means)
+        blocks = native_cpu.gather_splats(self.blocks, torch.cat([keep, parents])[order])
+        moved = torch.cat([keep, torch.full_like(parents, -1)])[order]
+        for values, rows in (
+            (shapes.means, native_cpu.ROW_MEAN),
+            (shapes.log_scales, native_cpu.ROW_LOG_SCALE),
+        ):
+            lanes = torch.zeros(len(blocks) * native_cpu.BLOCK, values.shape[1])
+            lanes[: len(order)] = values[order]
+            blocks[:, rows, :] = lanes.view(len(blocks), native_cpu.BLOCK, -1).transpose(1, 2)
+        self.n = len(order)
+        self.blocks = blocks
+        self.first = native_cpu.gather_splats(self.first, moved)
+        self.second = native_cpu.gather_splats(self.second, moved)
+        self.stats = SplatStats.zeros(self.n)
 
 
 def morton_order(means: torch.Tensor) -> torch.Tensor:
