@@ -25,12 +25,13 @@ from recon.kernels import native_cpu
 from recon.kernels.ops import PinholeView, RasterOptions, SplatTensors
 
 # Floating-point operations for each lane, counted in cuda_ext/cpu/raster.inl (a multiply-add is
-# two; comparisons, masks and minima are none). Terms shared by the two vectors of a micro count half.
-# Forward: exponent 7, exp2 11, blending 8. Backward: the same 18, ratio 2, derivative 11, sums 16.
+# two; comparisons, masks and minima are none). Terms shared by the two vectors of a micro count
+# half. Forward: exponent 7, exp2 11, blending 8. Backward: the same 18, ratio 2, derivative 11,
+# sums 16.
 FORWARD_FLOP = 26
 BACKWARD_FLOP = 47
 # For each pixel and channel in cuda_ext/cpu/loss.inl: seven separable blurs of 5 sums and 6
-# products twice, and the pointwise part. (What blocks compute twice at their borders does not count.)
+# products twice, and the pointwise part. (Borders of blocks, computed twice, do not count.)
 LOSS_FLOP = 3 * (7 * 2 * 17 + 45)
 PARAMETER_BYTES = native_cpu.ROWS * 4
 RECORD_BYTES = 64
