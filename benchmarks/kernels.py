@@ -1,12 +1,14 @@
 """Time every kernel of the native CPU engine, beside the machine's own ceilings.
 
     python benchmarks/kernels.py [--json FILE] [--threads N] [--isa NAME] [--large] [--sweep]
+                                 [--scaling]
 
 Prints, for several sizes, the median milliseconds of each stage of a training step, and the share
 of the ceiling that binds it: multiply-adds for rasterisation and loss, memory bandwidth for the
 passes over splats. The ceilings are measured in the same run. Splats are random but of a realistic
 overdraw; the work is counted by the engine, not assumed. `--sweep` shows how the cost follows the
-evaluations that count, over numbers, sizes and resolutions.
+evaluations that count, over numbers, sizes and resolutions; `--scaling` repeats a step with 1, 2, 4
+... threads.
 """
 
 from __future__ import annotations
@@ -94,6 +96,10 @@ def measure(
         engine.backward()
         engine.adam(blocks, first, second, step, settings)
         stages = engine.timings() | {"step": time.perf_counter() - start}
+        start = time.perf_counter()
+        engine.forward(blocks, count, view, RasterOptions())
+        engine.output()
+        stages["render"] = time.perf_counter() - start
         if step > 2:  # the first ones allocate
             for name, value in stages.items():
                 samples.setdefault(name, []).append(value)
@@ -144,10 +150,12 @@ def print_stages(row: dict[str, float], share: dict[str, float]) -> None:
         f"{lanes:.0%} of lanes)"
     )
     names = ("project", "sort", "bin", "raster_forward", "loss", "raster_backward")
-    for name in (*names, "splat_backward", "step"):
+    for name in (*names, "splat_backward", "step", "render"):
         note = f"{share[name]:6.0%} of the ceiling" if name in share else ""
         if name.startswith("raster"):
             note += f", {1e6 * row[name] / row['evaluations']:.2f} ns an evaluation"
+        if name == "render":
+            note = f"{1e3 / row[name]:.0f} frames a second"
         print(f"  {name:16s} {row[name]:8.2f} ms  {note}")
 
 
@@ -172,6 +180,27 @@ def sweep(isa: str, seconds: float) -> list[dict[str, float]]:
     return rows
 
 
+def scaling(isa: str, seconds: float) -> list[dict[str, float]]:
+    """A step of each size with 1, 2, 4 ... threads."""
+    available = native_cpu.thread_count()
+    counts = [n for n in (1, 2, 4, 8, 16, 32) if n < available] + [available]
+    rows = []
+    print("\nstep against threads, ms (speed-up)")
+    for width, height, count in SIZES:
+        times = []
+        for threads in counts:
+            native_cpu.set_thread_count(threads)
+            row = measure(width, height, count, 25 * width * height / count, isa, seconds)
+            times.append(row["step"])
+            rows.append(row | {"threads": threads})
+        parts = [
+            f"{n}: {ms:.1f} ({times[0] / ms:.2f}x)" for n, ms in zip(counts, times, strict=True)
+        ]
+        print(f"  {width}x{height}, {count:,} splats:  " + "   ".join(parts))
+    native_cpu.set_thread_count(available)
+    return rows
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description="Time the native CPU kernels.")
     parser.add_argument("--threads", type=int, default=0, help="0: one a core")
@@ -179,6 +208,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=2.0, help="of measuring, for each size")
     parser.add_argument("--large", action="store_true", help="also 1 M splats at 1080x1920")
     parser.add_argument("--sweep", action="store_true", help="cost against evaluations")
+    parser.add_argument("--scaling", action="store_true", help="a step with 1, 2, 4 ... threads")
     parser.add_argument("--json", type=Path, help="write everything here")
     args = parser.parse_args()
 
@@ -197,6 +227,7 @@ def main() -> None:
         results.append(row | {"shares": share})
         sys.stdout.flush()
     swept = sweep(args.isa, args.seconds / 2) if args.sweep else []
+    scaled = scaling(args.isa, args.seconds / 2) if args.scaling else []
     if args.json:
         data = {
             "isa": engine.isa,
@@ -205,6 +236,7 @@ def main() -> None:
             "triad_gbs": gbs,
             "sizes": results,
             "sweep": swept,
+            "scaling": scaled,
         }
         args.json.write_text(json.dumps(data, indent=2) + "\n")
 
