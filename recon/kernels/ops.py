@@ -37,7 +37,7 @@ CLAMP_FOV = 0.15
 COMPENSATION_FLOOR = 2.5e-5
 ALPHA_MIN = 1.0 / 255.0
 ALPHA_MAX = 0.999
-T_MIN = 1e-4
+T_MIN = 2e-3  # half a grey level: what lies behind changes no picture that can be shown
 
 
 @dataclass(frozen=True)

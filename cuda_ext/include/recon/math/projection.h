@@ -15,7 +15,7 @@ constexpr double kClampFov = 0.15;
 constexpr double kCompensationFloor = 2.5e-5;
 constexpr double kAlphaMin = 1.0 / 255.0;
 constexpr double kAlphaMax = 0.999;
-constexpr double kTransmittanceMin = 1e-4;
+constexpr double kTransmittanceMin = 2e-3;
 
 // Pinhole camera in pixels; cam_from_world is (rotation row-major, translation).
 template <class S> struct PinholeT {
