@@ -34,9 +34,9 @@ from recon.splat import (  # noqa: E402
     schedule,
     splat_preset,
 )
-from recon.splat.checkpoint import list_checkpoints  # noqa: E402
 from recon.splat.densify import ErrorSplitter, split  # noqa: E402
 from recon.splat.state import Shapes, SplatState, morton_order  # noqa: E402
+from recon.training.checkpoint import list_checkpoints  # noqa: E402
 
 SIZE = 64
 
@@ -158,7 +158,7 @@ def test_resume_is_as_if_never_interrupted(scene: PosedScene, tmp_path: Path) ->
 def test_a_broken_checkpoint_is_skipped_and_named(scene: PosedScene, tmp_path: Path) -> None:
     options = small_options(steps=40, checkpoint_every=0.0)
     list(SplatTrainer(scene, options, tmp_path).run())
-    old, new = list_checkpoints(tmp_path)
+    old, new = list_checkpoints(tmp_path, "splat")
     new.write_bytes(new.read_bytes()[:1000])
     trainer = SplatTrainer(scene, options, tmp_path)
     texts = [e.text for e in trainer.run() if isinstance(e, NoticeEvent)]
@@ -176,7 +176,9 @@ def test_stop_writes_a_checkpoint_and_ends(scene: PosedScene, tmp_path: Path) ->
             trainer.stop()
     assert isinstance(events[-1], FinishedEvent)
     assert events[-1].reason == "stopped"
-    assert list_checkpoints(tmp_path)[-1].name == f"splat-{events[-1].step:07d}.safetensors"
+    assert (
+        list_checkpoints(tmp_path, "splat")[-1].name == f"splat-{events[-1].step:07d}.safetensors"
+    )
 
 
 def test_time_budget_ends_with_schedules_complete(scene: PosedScene) -> None:

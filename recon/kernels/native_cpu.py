@@ -66,8 +66,8 @@ def gather_splats(blocks: torch.Tensor, sources: torch.Tensor) -> torch.Tensor:
         raise OptionError(f"there is no splat {int(sources.max())} in {len(blocks)} blocks")
     out = torch.empty(-(-len(sources) // BLOCK), ROWS, BLOCK)
     _native.gather_splats(
-        _address(blocks, tuple(blocks.shape), torch.float32),
-        _address(sources, (len(sources),), torch.int64),
+        checked_address(blocks, tuple(blocks.shape), torch.float32),
+        checked_address(sources, (len(sources),), torch.int64),
         len(sources),
         out.data_ptr(),
     )
@@ -119,7 +119,7 @@ def pinhole_view(camera: Camera) -> PinholeView:
     )
 
 
-def _native_view(view: PinholeView) -> _native.View:
+def native_view(view: PinholeView) -> _native.View:
     return _native.View(
         view.width,
         view.height,
@@ -132,7 +132,7 @@ def _native_view(view: PinholeView) -> _native.View:
     )
 
 
-def _address(tensor: torch.Tensor | None, shape: tuple[int, ...], dtype: torch.dtype) -> int:
+def checked_address(tensor: torch.Tensor | None, shape: tuple[int, ...], dtype: torch.dtype) -> int:
     """Address of a CPU tensor after checking what the native side cannot."""
     if tensor is None:
         return 0
@@ -214,9 +214,9 @@ class Engine:
         self._count = n
         self._size = (view.height, view.width)
         self._engine.forward(
-            _address(blocks, self._blocks(), torch.float32),
+            checked_address(blocks, self._blocks(), torch.float32),
             n,
-            _native_view(view),
+            native_view(view),
             _native.RenderOptions(*options.background, options.sh_degree, options.antialias, depth),
         )
 
@@ -242,8 +242,8 @@ class Engine:
         """
         h, w = self._size
         return self._engine.loss(
-            _address(target, (3, h, w), torch.uint8),
-            _address(weight, (h, w), torch.uint8),
+            checked_address(target, (3, h, w), torch.uint8),
+            checked_address(weight, (h, w), torch.uint8),
             ssim_weight,
         )
 
@@ -262,9 +262,9 @@ class Engine:
         """Gradients of some loss in the images, in place of `loss`."""
         h, w = self._size
         self._engine.set_gradients(
-            _address(color, (h, w, 3), torch.float32),
-            _address(alpha, (h, w), torch.float32),
-            _address(depth_sum, (h, w), torch.float32),
+            checked_address(color, (h, w, 3), torch.float32),
+            checked_address(alpha, (h, w), torch.float32),
+            checked_address(depth_sum, (h, w), torch.float32),
         )
 
     def backward(self) -> None:
@@ -274,7 +274,9 @@ class Engine:
     def gradients(self, blocks: torch.Tensor) -> torch.Tensor:
         """Gradients of all parameters, as blocks."""
         out = torch.empty(self._blocks())
-        self._engine.gradients(_address(blocks, self._blocks(), torch.float32), out.data_ptr())
+        self._engine.gradients(
+            checked_address(blocks, self._blocks(), torch.float32), out.data_ptr()
+        )
         return out
 
     def adam(
@@ -290,9 +292,9 @@ class Engine:
         shape = self._blocks()
         parts = (stats.error, stats.gradient, stats.visible) if stats is not None else (None,) * 3
         self._engine.adam(
-            _address(blocks, shape, torch.float32),
-            _address(first, shape, torch.float32),
-            _address(second, shape, torch.float32),
+            checked_address(blocks, shape, torch.float32),
+            checked_address(first, shape, torch.float32),
+            checked_address(second, shape, torch.float32),
             _native.AdamOptions(
                 list(settings.rates),
                 settings.beta1,
@@ -303,7 +305,7 @@ class Engine:
                 settings.opacity_reg,
                 settings.scale_reg,
             ),
-            *(_address(part, (self._count,), torch.float32) for part in parts),
+            *(checked_address(part, (self._count,), torch.float32) for part in parts),
         )
 
     def footprints(self) -> torch.Tensor:
