@@ -68,7 +68,13 @@ def load_checkpoint(path: Path) -> tuple[FieldState, Position]:
             step=int(where["step"]),
             seconds=float(where["seconds"]),
             rays=int(where["rays"]),
-            region=Region(**(where["region"] | {"centre": _triple(where["region"]["centre"])})),
+            region=Region(
+                centre=_triple(where["region"]["centre"]),
+                half=float(where["region"]["half"]),
+                near=float(where["region"]["near"]),
+                far=float(where["region"]["far"]),
+                bounded=bool(where["region"]["bounded"]),
+            ),
             shape=shape,
         )
         table = (shape.entries, FEATURES)
@@ -96,7 +102,16 @@ def load_checkpoint(path: Path) -> tuple[FieldState, Position]:
 
 def shape_from_json(data: dict[str, Any]) -> FieldShape:
     """A shape from what `dataclasses.asdict` made of it, after JSON."""
-    return FieldShape(**(data | {"centre": _triple(data["centre"])}))
+    return FieldShape(
+        base=int(data["base"]),
+        finest=int(data["finest"]),
+        log2_table=int(data["log2_table"]),
+        grid=int(data["grid"]),
+        contracted=bool(data["contracted"]),
+        centre=_triple(data["centre"]),
+        half=float(data["half"]),
+        density_bias=float(data["density_bias"]),
+    )
 
 
 def _triple(values: list[float]) -> tuple[float, float, float]:
