@@ -1,11 +1,16 @@
-// Scratch memory that only grows, aligned for vectors. No STL in kernel files: its weak symbols
-// would be merged across instruction sets.
+// Scratch memory that only grows, aligned for vectors; in huge pages where it is large, since
+// splats, tile entries and sums are reached in an order that walks through all of it. No STL in
+// kernel files: its weak symbols would be merged across instruction sets.
 #pragma once
 
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+
+#if defined(__linux__)
+#include <sys/mman.h>
+#endif
 
 #include "recon/math/scalar.h"
 
@@ -24,12 +29,18 @@ public:
       return;
     int64_t wanted = capacity_ + capacity_ / 2;
     wanted = wanted > n ? wanted : n;
-    const size_t bytes = (static_cast<size_t>(wanted) * sizeof(T) + 63) / 64 * 64;
-    void *fresh = std::aligned_alloc(64, bytes);
+    const size_t size = static_cast<size_t>(wanted) * sizeof(T);
+    const size_t alignment = size < kHugePage ? 64 : kHugePage;
+    const size_t bytes = (size + alignment - 1) / alignment * alignment;
+    void *fresh = std::aligned_alloc(alignment, bytes);
     if (fresh == nullptr) {
       std::fprintf(stderr, "recon: out of memory (%zu bytes of scratch)\n", bytes);
       std::abort();
     }
+#if defined(MADV_HUGEPAGE)
+    if (alignment == kHugePage)
+      madvise(fresh, bytes, MADV_HUGEPAGE); // advice: whether it is taken changes speed alone
+#endif
     if (keep && data_ != nullptr)
       std::memcpy(fresh, data_, static_cast<size_t>(capacity_) * sizeof(T));
     std::free(data_);
@@ -50,6 +61,8 @@ public:
   const T &operator[](int64_t i) const { return data_[i]; }
 
 private:
+  static constexpr size_t kHugePage = 2 << 20;
+
   T *data_ = nullptr;
   int64_t capacity_ = 0;
 };
