@@ -75,8 +75,8 @@ class SplatOptions:
     antialias: bool = False
     ssim_weight: float = 0.2
     init_opacity: float = 0.3
-    opacity_reg: float = 0.0
-    scale_reg: float = 0.0
+    opacity_reg: float = 0.01
+    scale_reg: float = 0.01
     prune_opacity: float = 0.01
     rates: LearningRates = LearningRates()
     seed: int = 0
