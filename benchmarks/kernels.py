@@ -23,7 +23,7 @@ from pathlib import Path
 
 import torch
 
-from recon.kernels import native_cpu
+from recon.kernels import layout, native_cpu
 from recon.kernels.ops import PinholeView, RasterOptions, SplatTensors
 
 # Floating-point operations for each lane, counted in cuda_ext/cpu/raster.inl (a multiply-add is
@@ -35,7 +35,7 @@ BACKWARD_FLOP = 47
 # For each pixel and channel in cuda_ext/cpu/loss.inl: seven separable blurs of 5 sums and 6
 # products twice, and the pointwise part. (Borders of blocks, computed twice, do not count.)
 LOSS_FLOP = 3 * (7 * 2 * 17 + 45)
-PARAMETER_BYTES = native_cpu.ROWS * 4
+PARAMETER_BYTES = layout.ROWS * 4
 RECORD_BYTES = 64
 SUMS_BYTES = 48
 
@@ -71,7 +71,7 @@ def make_scene(
         (1, 0, 0, 0, 1, 0, 0, 0, 1),
         (0.0, 0.0, 0.0),
     )
-    return view, native_cpu.pack(splats)
+    return view, layout.pack(splats)
 
 
 def measure(
@@ -79,11 +79,11 @@ def measure(
 ) -> dict[str, float]:
     """Median milliseconds of each stage, and the work done, of training steps on one view."""
     view, rows = make_scene(width, height, count, pixels)
-    blocks = native_cpu.rows_to_blocks(rows)
+    blocks = layout.rows_to_blocks(rows)
     first, second = torch.zeros_like(blocks), torch.zeros_like(blocks)
     target = torch.randint(0, 256, (3, height, width), dtype=torch.uint8)
     # Rates so small that the scene stays as it is.
-    settings = native_cpu.AdamSettings((1e-9,) * native_cpu.ROWS)
+    settings = layout.AdamSettings((1e-9,) * layout.ROWS)
     engine = native_cpu.Engine(isa)
     samples: dict[str, list[float]] = {}
     step, end = 0, time.perf_counter() + seconds

@@ -3,107 +3,26 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
-from functools import cache
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+from splat_cases import (
+    FIELDS,
+    cast,
+    make_splats,
+    make_view,
+    reference_case,
+    weighted_sum,
+)
 
-from recon.geometry import Camera, look_at
-from recon.kernels import ops
+from recon.kernels import layout, ops
 from recon.kernels.ops import RasterOptions, SplatTensors
 
 native_cpu = pytest.importorskip("recon.kernels.native_cpu", reason="native kernels not built")
 from recon.kernels import _native  # noqa: E402
-from recon.kernels.reference import ReferenceBackend  # noqa: E402
-
-FIELDS = ("means", "quats", "log_scales", "logit_opacities", "sh")
-
-
-def make_splats(n: int, seed: int, *, scale: float = -2.2, k: int = 16) -> SplatTensors:
-    """Splats in a unit ball, some large, some thin, float64."""
-    g = torch.Generator().manual_seed(seed)
-
-    def randn(*shape: int) -> torch.Tensor:
-        return torch.randn(*shape, generator=g, dtype=torch.float64)
-
-    return SplatTensors(
-        means=0.6 * randn(n, 3),
-        quats=randn(n, 4),
-        log_scales=scale + 0.8 * randn(n, 3),
-        logit_opacities=randn(n),
-        sh=torch.cat([randn(n, 1, 3), 0.2 * randn(n, k - 1, 3)], 1),
-    )
-
-
-def cast(splats: SplatTensors, dtype: torch.dtype) -> SplatTensors:
-    return SplatTensors(*(getattr(splats, f).detach().to(dtype).requires_grad_() for f in FIELDS))
-
-
-def make_view(width: int = 75, height: int = 52) -> ops.PinholeView:
-    camera = Camera(
-        width=width,
-        height=height,
-        fx=70.0,
-        fy=66.0,
-        cx=width / 2 + 1.3,
-        cy=height / 2 - 2.1,
-        cam_from_world=look_at([0.4, -2.2, 0.7], [0.0, 0.1, 0.0], [0, 0, 1]),
-    )
-    return native_cpu.pinhole_view(camera)
-
-
-def boundary_band(splats: SplatTensors, view: ops.PinholeView, antialias: bool) -> torch.Tensor:
-    """(H, W) bool: pixels where some threshold (alpha, transmittance) is within float error, so
-    that two correct implementations may differ."""
-    options = RasterOptions(antialias=antialias)
-    backend = ReferenceBackend()
-    with torch.no_grad():
-        outs = [backend.render(splats, view, options)]
-        nudged = replace(splats, logit_opacities=splats.logit_opacities + 3e-5)
-        outs.append(backend.render(nudged, view, options))
-        nudged = replace(splats, logit_opacities=splats.logit_opacities - 3e-5)
-        outs.append(backend.render(nudged, view, options))
-    spread = torch.stack([o.color for o in outs]).amax(0) - torch.stack(
-        [o.color for o in outs]
-    ).amin(0)
-    return spread.amax(-1) > 4e-4
-
-
-@dataclass(frozen=True)
-class Case:
-    """A scene with the reference's images, the clean pixels, and the gradients of a random sum."""
-
-    splats: SplatTensors
-    options: RasterOptions
-    expected: ops.RasterOutput
-    clean: torch.Tensor
-    weights: tuple[torch.Tensor, ...]
-    grads: dict[str, torch.Tensor]
-
-
-def weighted_sum(out: ops.RasterOutput, weights: tuple[torch.Tensor, ...]) -> torch.Tensor:
-    parts = (out.color, out.alpha, out.depth_sum)
-    return sum((w.to(p.dtype) * p).sum() for w, p in zip(weights, parts, strict=True))
-
-
-@cache
-def reference_case(count: int, scale: float, antialias: bool) -> Case:
-    splats = cast(make_splats(count, seed=count, scale=scale), torch.float64)
-    view, options = make_view(), RasterOptions((0.3, 0.6, 0.1), 3, antialias)
-    expected = ReferenceBackend().render(splats, view, options)
-    clean = ~boundary_band(splats, view, antialias)
-    g = torch.Generator().manual_seed(7)
-    # Pixels in the band get no weight: two correct implementations may choose differently there.
-    weights = tuple(
-        torch.randn(part.shape, generator=g, dtype=torch.float64)
-        * (clean[..., None] if part.ndim == 3 else clean)
-        for part in (expected.color, expected.alpha, expected.depth_sum)
-    )
-    weighted_sum(expected, weights).backward()
-    grads = {name: getattr(splats, name).grad for name in FIELDS}
-    return Case(splats, options, expected, clean, weights, grads)
+from recon.kernels.reference import ReferenceBackend, photometric_loss  # noqa: E402
 
 
 @pytest.mark.parametrize("isa", native_cpu.instruction_sets())
@@ -170,7 +89,7 @@ def test_poisoned_splats_are_ignored() -> None:
     good = cast(make_splats(30, seed=5), torch.float32)
     view = make_view()
     clean = native_cpu.NativeCpuBackend().render(good, view, RasterOptions())
-    rows = native_cpu.pack(good).detach()
+    rows = layout.pack(good).detach()
     bad = rows[:6].clone()
     bad[0, 0] = math.nan
     bad[1, 3:7] = 0.0
@@ -179,7 +98,7 @@ def test_poisoned_splats_are_ignored() -> None:
     bad[3, 10] = math.nan
     bad[4, 0:3] = torch.tensor([0.4, -50.0, 0.7])
     bad[5, 1] = math.inf
-    both = native_cpu.unpack(torch.cat([rows, bad]))
+    both = layout.unpack(torch.cat([rows, bad]))
     out = native_cpu.NativeCpuBackend().render(both, view, RasterOptions())
     assert torch.equal(out.color, clean.color)
 
@@ -276,27 +195,6 @@ def test_constants_are_the_same_everywhere() -> None:
     assert ops.T_MIN == _native.T_MIN
 
 
-def reference_loss(
-    x: torch.Tensor, y: torch.Tensor, weight: torch.Tensor, ssim_weight: float
-) -> torch.Tensor:
-    """The training loss in plain torch: x, y (H, W, 3), weight (H, W)."""
-    d = torch.arange(-5, 6, dtype=x.dtype)
-    window = torch.exp(-(d**2) / (2 * 1.5**2))
-    window = window / window.sum()
-    kernel = (window[:, None] * window[None])[None, None]
-
-    def blur(image: torch.Tensor) -> torch.Tensor:
-        planes = image.permute(2, 0, 1)[:, None]
-        return torch.nn.functional.conv2d(planes, kernel, padding=5)[:, 0].permute(1, 2, 0)
-
-    mx, my = blur(x), blur(y)
-    sxx, syy, sxy = blur(x * x) - mx**2, blur(y * y) - my**2, blur(x * y) - mx * my
-    c1, c2 = 0.01**2, 0.03**2
-    ssim = (2 * mx * my + c1) * (2 * sxy + c2) / ((mx**2 + my**2 + c1) * (sxx + syy + c2))
-    l1 = (weight[..., None] * (x - y).abs()).mean()
-    return (1 - ssim_weight) * l1 + ssim_weight * (weight[..., None] * (1 - ssim)).mean()
-
-
 @pytest.mark.parametrize("isa", native_cpu.instruction_sets())
 @pytest.mark.parametrize(("width", "height"), [(75, 52), (16, 64), (9, 5), (33, 131)])
 @pytest.mark.parametrize("masked", [False, True])
@@ -309,14 +207,14 @@ def test_loss_and_its_gradient(
     target = torch.randint(0, 256, (3, height, width), generator=g, dtype=torch.uint8)
     weight = torch.randint(0, 256, (height, width), generator=g, dtype=torch.uint8)
     engine = native_cpu.Engine(isa)
-    rows = native_cpu.pack(cast(make_splats(300, seed=2), torch.float32)).detach()
-    engine.forward(native_cpu.rows_to_blocks(rows), len(rows), view, RasterOptions())
+    rows = layout.pack(cast(make_splats(300, seed=2), torch.float32)).detach()
+    engine.forward(layout.rows_to_blocks(rows), len(rows), view, RasterOptions())
     value = engine.loss(target, weight if masked else None, ssim_weight)
 
     x = engine.image().double().requires_grad_()
     y = target.permute(1, 2, 0).double() / 255
     w = weight.double() / 255 if masked else torch.ones(height, width, dtype=torch.float64)
-    expected = reference_loss(x, y, w, ssim_weight)
+    expected = photometric_loss(x, y, w, ssim_weight)
     expected.backward()
     assert value == pytest.approx(expected.item(), rel=1e-5)
     got = engine.loss_gradient().double()
@@ -326,12 +224,12 @@ def test_loss_and_its_gradient(
 def test_fused_adam_is_adam() -> None:
     """Two fused steps equal the same gradients fed to torch's Adam."""
     splats = cast(make_splats(100, seed=4), torch.float32)
-    rows = native_cpu.pack(splats).detach()
-    blocks = native_cpu.rows_to_blocks(rows)
+    rows = layout.pack(splats).detach()
+    blocks = layout.rows_to_blocks(rows)
     view, options = make_view(), RasterOptions()
     target = torch.zeros(3, view.height, view.width, dtype=torch.uint8)
     first, second = torch.zeros_like(blocks), torch.zeros_like(blocks)
-    rates = tuple(1e-3 * (1 + i % 3) for i in range(native_cpu.ROWS))
+    rates = tuple(1e-3 * (1 + i % 3) for i in range(layout.ROWS))
     engine = native_cpu.Engine()
     parameter = torch.nn.Parameter(rows.clone())
     optimiser = torch.optim.Adam([parameter], lr=1.0, eps=1e-15)
@@ -340,7 +238,7 @@ def test_fused_adam_is_adam() -> None:
         engine.forward(blocks, len(rows), view, options)
         engine.loss(target)
         engine.backward()
-        grads = native_cpu.blocks_to_rows(engine.gradients(blocks), len(rows))
+        grads = layout.blocks_to_rows(engine.gradients(blocks), len(rows))
         visible = engine.footprints().any(1)
         before = parameter.detach().clone()
         parameter.grad = grads
@@ -349,8 +247,8 @@ def test_fused_adam_is_adam() -> None:
             # torch has one rate: scale its unit step by row, and keep splats that were not seen.
             moved = before + (parameter - before) * torch.tensor(rates)
             parameter.copy_(torch.where(visible[:, None], moved, before))
-        engine.adam(blocks, first, second, step, native_cpu.AdamSettings(rates))
-        got = native_cpu.blocks_to_rows(blocks, len(rows))
+        engine.adam(blocks, first, second, step, layout.AdamSettings(rates))
+        got = layout.blocks_to_rows(blocks, len(rows))
         always &= visible
         assert always.sum() > 80
         assert torch.equal(got[~visible], before[~visible])
@@ -363,8 +261,8 @@ def test_fused_adam_is_adam() -> None:
 def test_padding_never_reaches_a_result(width: int, height: int) -> None:
     """Images are padded to whole tiles; what an earlier, larger view left there must not matter."""
     view = make_view(width, height)
-    rows = native_cpu.pack(cast(make_splats(200, seed=6), torch.float32)).detach()
-    blocks = native_cpu.rows_to_blocks(rows)
+    rows = layout.pack(cast(make_splats(200, seed=6), torch.float32)).detach()
+    blocks = layout.rows_to_blocks(rows)
     target = torch.full((3, height, width), 90, dtype=torch.uint8)
     grads = []
     for poison in (0.0, math.nan):

@@ -9,11 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from ball_scene import SIZE, ball_scene, mean_psnr, true_cloud
+from splat_ball import SIZE, make_ball, mean_psnr, small_options, true_cloud
 
 from recon.errors import BackendUnavailable, FormatError, OptionError, TrainingError
 from recon.formats.splat_cloud import SplatCloud
 from recon.geometry import Camera, look_at
+from recon.kernels import layout, native_cpu
+from recon.kernels.ops import SplatTensors
 from recon.model import (
     CheckpointEvent,
     EvalEvent,
@@ -26,35 +28,22 @@ from recon.model import (
 )
 from recon.scene import PosedScene, SparsePoints
 
-native_cpu = pytest.importorskip("recon.kernels.native_cpu", reason="native kernels not built")
-from recon.splat import (  # noqa: E402
+pytest.importorskip("recon.kernels.native_cpu", reason="native kernels not built")
+from recon.splat import (
     SplatModel,
     SplatOptions,
     SplatTrainer,
     schedule,
     splat_preset,
 )
-from recon.splat.densify import ErrorSplitter, split  # noqa: E402
-from recon.splat.state import Shapes, SplatState, morton_order  # noqa: E402
-from recon.training.checkpoint import list_checkpoints  # noqa: E402
+from recon.splat.checkpoint import list_checkpoints
+from recon.splat.densify import ErrorSplitter, split
+from recon.splat.state import Shapes, SplatState, morton_order
 
 
 @pytest.fixture(scope="module")
 def scene(tmp_path_factory: pytest.TempPathFactory) -> PosedScene:
-    return ball_scene(tmp_path_factory.mktemp("ball"))
-
-
-def small_options(**changes: object) -> SplatOptions:
-    base = SplatOptions(
-        steps=200,
-        max_splats=400,
-        start_factor=2.0,
-        grow_every=20,
-        eval_every=None,
-        checkpoint_every=1e9,
-        threads=2,
-    )
-    return dataclasses.replace(base, **changes)
+    return make_ball(tmp_path_factory.mktemp("ball"))
 
 
 def test_training_learns_held_out_views(scene: PosedScene) -> None:
@@ -105,7 +94,7 @@ def test_resume_is_as_if_never_interrupted(scene: PosedScene, tmp_path: Path) ->
 def test_a_broken_checkpoint_is_skipped_and_named(scene: PosedScene, tmp_path: Path) -> None:
     options = small_options(steps=40, checkpoint_every=0.0)
     list(SplatTrainer(scene, options, tmp_path).run())
-    old, new = list_checkpoints(tmp_path, "splat")
+    old, new = list_checkpoints(tmp_path)
     new.write_bytes(new.read_bytes()[:1000])
     trainer = SplatTrainer(scene, options, tmp_path)
     texts = [e.text for e in trainer.run() if isinstance(e, NoticeEvent)]
@@ -123,9 +112,7 @@ def test_stop_writes_a_checkpoint_and_ends(scene: PosedScene, tmp_path: Path) ->
             trainer.stop()
     assert isinstance(events[-1], FinishedEvent)
     assert events[-1].reason == "stopped"
-    assert (
-        list_checkpoints(tmp_path, "splat")[-1].name == f"splat-{events[-1].step:07d}.safetensors"
-    )
+    assert list_checkpoints(tmp_path)[-1].name == f"splat-{events[-1].step:07d}.safetensors"
 
 
 def test_time_budget_ends_with_schedules_complete(scene: PosedScene) -> None:
@@ -226,16 +213,16 @@ def test_unknown_preset_and_bad_options_are_refused() -> None:
 
 
 def test_splitting_keeps_mass_centre_and_spread() -> None:
-    rows = native_cpu.pack(
-        native_cpu.SplatTensors(
+    rows = layout.pack(
+        SplatTensors(
             *(
                 torch.from_numpy(np.array(getattr(true_cloud(20), f)))
                 for f in ("means", "quats", "log_scales", "logit_opacities", "sh")
             )
         )
     )
-    whole = Shapes(rows[:, native_cpu.ROW_MEAN], rows[:, native_cpu.ROW_LOG_SCALE])
-    lower, upper = split(whole, rows[:, native_cpu.ROW_QUAT])
+    whole = Shapes(rows[:, layout.ROW_MEAN], rows[:, layout.ROW_LOG_SCALE])
+    lower, upper = split(whole, rows[:, layout.ROW_QUAT])
     torch.testing.assert_close((lower.means + upper.means) / 2, whole.means)
     distance = (upper.means - lower.means).norm(dim=1) / 2
     longest = whole.log_scales.max(1)
@@ -246,7 +233,7 @@ def test_splitting_keeps_mass_centre_and_spread() -> None:
 
 def test_replacing_splats_copies_parents_and_their_moments() -> None:
     generator = torch.Generator().manual_seed(0)
-    rows, first, second = (torch.randn(50, native_cpu.ROWS, generator=generator) for _ in range(3))
+    rows, first, second = (torch.randn(50, layout.ROWS, generator=generator) for _ in range(3))
     state = SplatState.from_rows(rows, first, second)
     keep, parents = torch.tensor([3, 40, 7, 22]), torch.tensor([40, 3])
     means = torch.rand(6, 3, generator=generator)
@@ -254,32 +241,32 @@ def test_replacing_splats_copies_parents_and_their_moments() -> None:
     state.replace(keep, parents, Shapes(means, scales))
     order = morton_order(means)
     expected = rows[torch.cat([keep, parents])]
-    expected[:, native_cpu.ROW_MEAN], expected[:, native_cpu.ROW_LOG_SCALE] = means, scales
+    expected[:, layout.ROW_MEAN], expected[:, layout.ROW_LOG_SCALE] = means, scales
     assert state.n == 6
     assert torch.equal(state.rows(), expected[order])
     for moments, before in ((state.first, first), (state.second, second)):
-        kept = torch.cat([before[keep], torch.zeros(2, native_cpu.ROWS)])[order]
-        assert torch.equal(native_cpu.blocks_to_rows(moments, 6), kept)
+        kept = torch.cat([before[keep], torch.zeros(2, layout.ROWS)])[order]
+        assert torch.equal(layout.blocks_to_rows(moments, 6), kept)
     assert not state.blocks[-1, :, 6:].any()
 
 
 def test_a_source_that_does_not_exist_is_refused() -> None:
-    blocks = native_cpu.rows_to_blocks(torch.zeros(5, native_cpu.ROWS))
+    blocks = layout.rows_to_blocks(torch.zeros(5, layout.ROWS))
     with pytest.raises(OptionError, match="16"):
         native_cpu.gather_splats(blocks, torch.tensor([0, 16]))
 
 
 def test_growth_stays_in_budget_and_prunes(scene: PosedScene) -> None:
     options = small_options(prune_opacity=0.05)
-    rows = native_cpu.pack(
-        native_cpu.SplatTensors(
+    rows = layout.pack(
+        SplatTensors(
             *(
                 torch.from_numpy(np.array(getattr(true_cloud(100), f)))
                 for f in ("means", "quats", "log_scales", "logit_opacities", "sh")
             )
         )
     )
-    rows[:10, native_cpu.ROW_OPACITY] = -6.0
+    rows[:10, layout.ROW_OPACITY] = -6.0
     rows[10, 0] = math.nan
     state = SplatState.from_rows(rows)
     state.stats.error += torch.rand(100)
@@ -287,7 +274,7 @@ def test_growth_stays_in_budget_and_prunes(scene: PosedScene) -> None:
     ErrorSplitter(options).update(state, 120, torch.Generator().manual_seed(0))
     assert state.n == 120
     assert torch.isfinite(state.rows()).all()
-    assert (torch.sigmoid(state.rows()[:, native_cpu.ROW_OPACITY]) > 0.05).all()
+    assert (torch.sigmoid(state.rows()[:, layout.ROW_OPACITY]) > 0.05).all()
     assert not state.stats.error.any()
     # Without error nothing grows; above the target nothing but the faint ones goes.
     ErrorSplitter(options).update(state, 200, torch.Generator().manual_seed(0))

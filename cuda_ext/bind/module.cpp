@@ -2,9 +2,8 @@
 // (recon/kernels/native_cpu.py) checks type, shape and contiguity, which costs less there than
 // DLPack here for arrays that are passed on each training step.
 
-#include "bind/field.h"
-#include "bind/isa.h"
 #include "bind/oracle.h"
+#include "bind/types.h"
 #include "cpu/engine.h"
 #include "cpu/threads.h"
 
@@ -13,6 +12,7 @@
 #include <nanobind/stl/tuple.h>
 #include <nanobind/stl/vector.h>
 
+#include <cstdlib>
 #include <memory>
 #include <stdexcept>
 #include <string>
@@ -24,6 +24,41 @@ using namespace recon_cpu;
 
 namespace {
 
+struct Isa {
+  const char *name;
+  Engine *(*create)();
+  bool supported;
+};
+
+std::vector<Isa> instruction_sets() {
+  std::vector<Isa> out;
+#if defined(__x86_64__)
+  __builtin_cpu_init();
+  out.push_back({"x86-64-v4", create_engine_v4,
+                 __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
+                     __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
+                     __builtin_cpu_supports("avx512cd")});
+  out.push_back({"x86-64-v3", create_engine_v3,
+                 __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
+                     __builtin_cpu_supports("bmi2")});
+  out.push_back({"x86-64-v2", create_engine_v2,
+                 __builtin_cpu_supports("sse4.2") && __builtin_cpu_supports("popcnt")});
+#endif
+  out.push_back({"generic", create_engine_generic, true});
+  return out;
+}
+
+Engine *create(const std::string &wanted) {
+  for (const Isa &isa : instruction_sets()) {
+    if (wanted.empty() ? isa.supported : wanted == isa.name) {
+      if (!isa.supported)
+        throw std::invalid_argument("this CPU lacks the instruction set " + wanted);
+      return isa.create();
+    }
+  }
+  throw std::invalid_argument("unknown instruction set " + wanted);
+}
+
 template <class T> T *at(uintptr_t address) { return reinterpret_cast<T *>(address); }
 
 // Owns an engine; releases the GIL around all work.
@@ -31,29 +66,15 @@ struct PyEngine {
   std::unique_ptr<Engine> engine;
   std::string isa;
 
-  explicit PyEngine(const std::string &wanted) {
-    const Isa found = find_isa(wanted);
-    engine.reset(found.create());
-    isa = found.name;
+  explicit PyEngine(const std::string &wanted) : engine(create(wanted)), isa(wanted) {
+    if (isa.empty())
+      for (const Isa &candidate : instruction_sets())
+        if (candidate.supported) {
+          isa = candidate.name;
+          break;
+        }
   }
 };
-
-AdamOptions adam_options(const std::vector<float> &rates, float beta1, float beta2, float epsilon,
-                         int64_t step, bool update_sh, float opacity_reg, float scale_reg) {
-  if (rates.size() != kRows)
-    throw std::invalid_argument("one learning rate a row");
-  AdamOptions o = {};
-  for (int i = 0; i < kRows; ++i)
-    o.learning_rate[i] = rates[static_cast<size_t>(i)];
-  o.beta1 = beta1;
-  o.beta2 = beta2;
-  o.epsilon = epsilon;
-  o.step = step;
-  o.update_sh = update_sh;
-  o.opacity_reg = opacity_reg;
-  o.scale_reg = scale_reg;
-  return o;
-}
 
 } // namespace
 
@@ -61,16 +82,7 @@ NB_MODULE(_native, m) {
   // Objects that live until the interpreter ends are not worth a warning.
   nb::set_leak_warnings(false);
   m.doc() = "Native CPU kernels of recon.";
-  m.attr("BLOCK") = kBlock;
-  m.attr("ROWS") = kRows;
-  m.attr("TILE") = kTile;
-  m.attr("NEAR") = recon::kNear;
-  m.attr("BLUR") = recon::kBlur;
-  m.attr("CLAMP_FOV") = recon::kClampFov;
-  m.attr("COMPENSATION_FLOOR") = recon::kCompensationFloor;
-  m.attr("ALPHA_MIN") = recon::kAlphaMin;
-  m.attr("ALPHA_MAX") = recon::kAlphaMax;
-  m.attr("T_MIN") = recon::kTransmittanceMin;
+  recon_bind::bind_types(m);
 
   m.def("instruction_sets", [] {
     std::vector<std::tuple<std::string, bool>> out;
@@ -86,28 +98,6 @@ NB_MODULE(_native, m) {
         gather_splats(at<const float>(in), at<const int64_t>(sources), n, at<float>(out));
       },
       nb::call_guard<nb::gil_scoped_release>());
-
-  nb::class_<View>(m, "View").def(
-      "__init__", [](View *v, int width, int height, float fx, float fy, float cx, float cy,
-                     const std::vector<float> &rotation, const std::vector<float> &translation) {
-        if (rotation.size() != 9 || translation.size() != 3 || width < 1 || height < 1)
-          throw std::invalid_argument("a view needs a positive size, 9 and 3 numbers");
-        new (v) View{width, height, fx, fy, cx, cy, {}, {}};
-        for (size_t i = 0; i < 9; ++i)
-          v->rotation[i] = rotation[i];
-        for (size_t i = 0; i < 3; ++i)
-          v->translation[i] = translation[i];
-      });
-
-  nb::class_<RenderOptions>(m, "RenderOptions")
-      .def("__init__", [](RenderOptions *o, float r, float g, float b, int sh_degree,
-                          bool antialias, bool depth) {
-        if (sh_degree < 0 || sh_degree > 3)
-          throw std::invalid_argument("SH degree must be 0 to 3");
-        new (o) RenderOptions{{r, g, b}, sh_degree, antialias, depth};
-      });
-
-  nb::class_<AdamOptions>(m, "AdamOptions").def(nb::new_(&adam_options));
 
   using Release = nb::call_guard<nb::gil_scoped_release>;
   nb::class_<PyEngine>(m, "Engine")
@@ -194,6 +184,5 @@ NB_MODULE(_native, m) {
         return out;
       });
 
-  bind_field(m);
   bind_oracle(m);
 }

@@ -88,8 +88,7 @@ class SplatMethod:
         return SplatTrainer(scene, plan, checkpoints, resume=True)
 
     def load(self, path: Path, backend: str) -> RadianceModel:
-        del backend  # one backend renders for now
-        return SplatModel.load(path)
+        return SplatModel.load(path, backend)
 
     def export(self, model: RadianceModel, path: Path) -> None:
         if not isinstance(model, SplatModel):

@@ -200,6 +200,38 @@ def rasterise(
     return RasterOutput(color, 1 - last, torch.einsum("nhw,n->hw", weights, depths))
 
 
+def photometric_loss(
+    image: Tensor, truth: Tensor, weight: Tensor | None, ssim_weight: float
+) -> Tensor:
+    """The training loss: (1 - ssim_weight) L1 + ssim_weight (1 - SSIM), means over all pixels.
+
+    SSIM as Wang et al. 2004 define it, 11x11 Gaussian window of sigma 1.5, with zeros beyond the
+    border (as 3DGS trains).
+
+    Args:
+        image, truth: (H, W, 3), sRGB in 0..1.
+        weight: (H, W), what each pixel counts, 0..1; None for 1 everywhere.
+        ssim_weight: 0..1.
+    """
+    d = torch.arange(-5, 6, dtype=image.dtype, device=image.device)
+    window = torch.exp(-(d**2) / (2 * 1.5**2))
+    window = window / window.sum()
+    kernel = (window[:, None] * window[None])[None, None]
+
+    def blur(picture: Tensor) -> Tensor:
+        planes = picture.permute(2, 0, 1)[:, None]
+        return torch.nn.functional.conv2d(planes, kernel, padding=5)[:, 0].permute(1, 2, 0)
+
+    mx, my = blur(image), blur(truth)
+    sxx, syy = blur(image * image) - mx**2, blur(truth * truth) - my**2
+    sxy = blur(image * truth) - mx * my
+    c1, c2 = 0.01**2, 0.03**2
+    ssim = (2 * mx * my + c1) * (2 * sxy + c2) / ((mx**2 + my**2 + c1) * (sxx + syy + c2))
+    counts = torch.ones_like(image[..., 0]) if weight is None else weight
+    l1 = (counts[..., None] * (image - truth).abs()).mean()
+    return (1 - ssim_weight) * l1 + ssim_weight * (counts[..., None] * (1 - ssim)).mean()
+
+
 class ReferenceBackend:
     """`SplatBackend` in readable torch; takes float32 or float64 tensors."""
 

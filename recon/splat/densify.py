@@ -8,7 +8,7 @@ from typing import Protocol
 
 import torch
 
-from recon.kernels import native_cpu
+from recon.kernels import layout
 from recon.splat.options import SplatOptions
 from recon.splat.state import Shapes, SplatState
 
@@ -21,7 +21,7 @@ class Densifier(Protocol):
         ...
 
 
-_OPACITY = slice(native_cpu.ROW_OPACITY, native_cpu.ROW_OPACITY + 1)
+_OPACITY = slice(layout.ROW_OPACITY, layout.ROW_OPACITY + 1)
 
 
 @dataclass
@@ -47,8 +47,8 @@ class ErrorSplitter:
         # A window in which a splat was rarely visible says little about it: mean over its views.
         seen = state.stats.visible.clamp_min(1.0)
         score = (state.stats.error / seen)[keep]
-        means = state.columns(native_cpu.ROW_MEAN)[keep]
-        log_scales = state.columns(native_cpu.ROW_LOG_SCALE)[keep]
+        means = state.columns(layout.ROW_MEAN)[keep]
+        log_scales = state.columns(layout.ROW_LOG_SCALE)[keep]
         # At most half of the splats split at once: halves of halves need new statistics.
         wanted = min(max(target - len(keep), 0), len(keep) // 2)
         wanted = min(wanted, int((score > 0).sum()))
@@ -57,8 +57,9 @@ class ErrorSplitter:
             return
         # Weighted sampling without replacement by exponential keys (Efraimidis and Spirakis 2006).
         noise = torch.rand(len(score), generator=generator).clamp_min(1e-12).log()
+        noise = noise.to(score.device)
         chosen = torch.topk(noise / score.clamp_min(1e-20), wanted).indices
-        quats = state.columns(native_cpu.ROW_QUAT)[keep[chosen]]
+        quats = state.columns(layout.ROW_QUAT)[keep[chosen]]
         lower, upper = split(Shapes(means[chosen], log_scales[chosen]), quats)
         means[chosen], log_scales[chosen] = lower.means, lower.log_scales
         state.replace(
@@ -80,7 +81,7 @@ _SHRINK_OTHERS = 0.9
 
 def split(shapes: Shapes, quats: torch.Tensor) -> tuple[Shapes, Shapes]:
     """Two halves of each splat along its longest axis; quats (n, 4) wxyz of any length."""
-    index = torch.arange(len(quats))
+    index = torch.arange(len(quats), device=quats.device)
     longest = shapes.log_scales.argmax(1)
     scale = shapes.log_scales.exp()[index, longest]
     axis = rotation_matrices(torch.nn.functional.normalize(quats, dim=1))[index, :, longest]

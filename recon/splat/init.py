@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from recon.errors import TrainingError
-from recon.kernels import native_cpu
+from recon.kernels import layout
 from recon.scene import PosedScene
 from recon.splat.options import SplatOptions
 
@@ -44,12 +44,12 @@ def initial_rows(
     # Isolated points would start as splats that cover everything, duplicates as invisible ones.
     spacing = np.clip(spacing, 1e-4, np.quantile(spacing, 0.99) * 2)
 
-    rows = np.zeros((len(xyz), native_cpu.ROWS), np.float32)
-    rows[:, native_cpu.ROW_MEAN] = xyz
-    rows[:, native_cpu.ROW_QUAT.start] = 1.0
-    rows[:, native_cpu.ROW_LOG_SCALE] = np.log(spacing)[:, None]
+    rows = np.zeros((len(xyz), layout.ROWS), np.float32)
+    rows[:, layout.ROW_MEAN] = xyz
+    rows[:, layout.ROW_QUAT.start] = 1.0
+    rows[:, layout.ROW_LOG_SCALE] = np.log(spacing)[:, None]
     opacity = options.init_opacity
-    rows[:, native_cpu.ROW_OPACITY] = np.log(opacity / (1 - opacity))
-    sh0 = native_cpu.ROW_SH.start
+    rows[:, layout.ROW_OPACITY] = np.log(opacity / (1 - opacity))
+    sh0 = layout.ROW_SH.start
     rows[:, sh0 : sh0 + 3] = (rgb.astype(np.float32) / 255 - 0.5) / _SH0
     return torch.from_numpy(rows)

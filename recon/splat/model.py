@@ -15,8 +15,9 @@ from safetensors.torch import save_file
 from recon.errors import FormatError
 from recon.formats.splat_cloud import SplatCloud
 from recon.geometry import Camera
-from recon.kernels import native_cpu
+from recon.kernels import layout
 from recon.kernels.ops import RasterOptions, SplatTensors
+from recon.kernels.registry import training_backend
 from recon.model import RenderOptions, RenderOutput
 
 _FORMAT = "recon-splat-1"
@@ -32,14 +33,26 @@ class SplatModel:
         rows: parameters (N, ROWS) float32, not changed afterwards.
         sh_degree: degree that the colours were trained to.
         antialias: whether opacities are compensated for the blur (see `recon.kernels.ops`).
+        backend: which kernels render.
+
+    Raises:
+        BackendUnavailable: the backend does not work here.
     """
 
     method = "splat"
 
-    def __init__(self, rows: torch.Tensor, *, sh_degree: int = 3, antialias: bool = False) -> None:
-        self._rows = rows
-        self._blocks = native_cpu.rows_to_blocks(rows)
-        self._engine = native_cpu.Engine()
+    def __init__(
+        self,
+        rows: torch.Tensor,
+        *,
+        sh_degree: int = 3,
+        antialias: bool = False,
+        backend: str = "native_cpu",
+    ) -> None:
+        kernels = training_backend(backend)
+        self._rows = rows.cpu()
+        self._blocks = layout.rows_to_blocks(rows.to(kernels.device))
+        self._engine = kernels.engine()
         self._lock = threading.Lock()
         self.sh_degree = sh_degree
         self.antialias = antialias
@@ -59,32 +72,42 @@ class SplatModel:
             self._engine.forward(
                 self._blocks,
                 self.size,
-                native_cpu.pinhole_view(camera),
+                layout.pinhole_view(camera),
                 RasterOptions(options.background, degree, self.antialias),
                 depth=options.depth,
+                training=False,
             )
             out = self._engine.output()
-        alpha = out.alpha.numpy()
+            color, alpha, depth_sum = (
+                part.cpu().numpy() for part in (out.color, out.alpha, out.depth_sum)
+            )
         depth = None
         if options.depth:
-            depth = (out.depth_sum.numpy() / np.maximum(alpha, 1e-6)).astype(np.float32)
+            depth = (depth_sum / np.maximum(alpha, 1e-6)).astype(np.float32)
             depth[alpha <= 1e-6] = 0.0
-        return RenderOutput(color=out.color.numpy(), alpha=alpha, depth=depth)
+        return RenderOutput(color=color, alpha=alpha, depth=depth)
 
     def to_cloud(self) -> SplatCloud:
         """The parameters as arrays, SH up to the model's degree."""
-        parts = native_cpu.unpack(self._rows, self.sh_degree)
+        parts = layout.unpack(self._rows, self.sh_degree)
         return SplatCloud(
             *(np.ascontiguousarray(getattr(parts, field).numpy()) for field in _FIELDS)
         )
 
     @classmethod
-    def from_cloud(cls, cloud: SplatCloud, *, antialias: bool = False) -> SplatModel:
+    def from_cloud(
+        cls, cloud: SplatCloud, *, antialias: bool = False, backend: str = "native_cpu"
+    ) -> SplatModel:
         """The inverse of `to_cloud`."""
         tensors = SplatTensors(
             *(torch.from_numpy(np.array(getattr(cloud, field))) for field in _FIELDS)
         )
-        return cls(native_cpu.pack(tensors), sh_degree=cloud.sh_degree, antialias=antialias)
+        return cls(
+            layout.pack(tensors),
+            sh_degree=cloud.sh_degree,
+            antialias=antialias,
+            backend=backend,
+        )
 
     def save(self, path: Path) -> None:
         """Write to `path` (safetensors), atomically."""
@@ -102,8 +125,8 @@ class SplatModel:
         os.replace(temporary, path)
 
     @classmethod
-    def load(cls, path: Path) -> SplatModel:
-        """Read what `save` wrote.
+    def load(cls, path: Path, backend: str = "native_cpu") -> SplatModel:
+        """Read what `save` wrote, to render with `backend`.
 
         Raises:
             FormatError: the file is not such a model, is truncated, or holds numbers that are not
@@ -127,4 +150,4 @@ class SplatModel:
                     f"{field} must be finite float32 numbers", where=path, remedy=remedy
                 )
         antialias = settings.get("antialias") if isinstance(settings, dict) else None
-        return cls.from_cloud(SplatCloud(**arrays), antialias=antialias is True)
+        return cls.from_cloud(SplatCloud(**arrays), antialias=antialias is True, backend=backend)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 
-from recon.kernels import native_cpu
-from recon.kernels.native_cpu import AdamSettings
+from recon.kernels import layout
+from recon.kernels.layout import AdamSettings
 from recon.splat.options import SplatOptions
 
 # Factors by which images are shrunk, coarse to fine: steps of about sqrt(2) keep each change small.
@@ -43,13 +43,13 @@ def adam_settings(options: SplatOptions, progress: float) -> AdamSettings:
     """Adam's settings at a point of the training."""
     rates = options.rates
     decay = rates.final_factor**progress
-    out = [0.0] * native_cpu.ROWS
+    out = [0.0] * layout.ROWS
     means = rates.means * (rates.means_final / rates.means) ** progress
-    out[native_cpu.ROW_MEAN] = [means] * 3
-    out[native_cpu.ROW_QUAT] = [rates.quats * decay] * 4
-    out[native_cpu.ROW_LOG_SCALE] = [rates.log_scales * decay] * 3
-    out[native_cpu.ROW_OPACITY] = rates.logit_opacities * decay
-    out[native_cpu.ROW_SH] = [rates.sh0 * decay] * 3 + [rates.sh_rest * decay] * 45
+    out[layout.ROW_MEAN] = [means] * 3
+    out[layout.ROW_QUAT] = [rates.quats * decay] * 4
+    out[layout.ROW_LOG_SCALE] = [rates.log_scales * decay] * 3
+    out[layout.ROW_OPACITY] = rates.logit_opacities * decay
+    out[layout.ROW_SH] = [rates.sh0 * decay] * 3 + [rates.sh_rest * decay] * 45
     return AdamSettings(
         rates=tuple(out), opacity_reg=options.opacity_reg, scale_reg=options.scale_reg
     )

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import torch
 
-from recon.kernels import native_cpu
-from recon.kernels.native_cpu import SplatStats
+from recon.kernels import layout, native_cpu
+from recon.kernels.layout import SplatStats
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class Shapes:
 
 @dataclass
 class SplatState:
-    """n splats as blocks (see `recon.kernels.native_cpu`), with moments of the same shape."""
+    """n splats as blocks (see `recon.kernels.layout`), with moments of the same shape."""
 
     n: int
     blocks: torch.Tensor
@@ -35,25 +35,38 @@ class SplatState:
         first: torch.Tensor | None = None,
         second: torch.Tensor | None = None,
     ) -> SplatState:
-        """From parameters (N, ROWS) and moments of the same shape (zeros when None)."""
-        blocks = native_cpu.rows_to_blocks(rows)
+        """From parameters (N, ROWS) and moments of the same shape (zeros when None), on the device
+        of the parameters."""
+        blocks = layout.rows_to_blocks(rows)
         return cls(
             n=len(rows),
             blocks=blocks,
-            first=torch.zeros_like(blocks) if first is None else native_cpu.rows_to_blocks(first),
-            second=(
-                torch.zeros_like(blocks) if second is None else native_cpu.rows_to_blocks(second)
+            first=torch.zeros_like(blocks) if first is None else layout.rows_to_blocks(first),
+            second=(torch.zeros_like(blocks) if second is None else layout.rows_to_blocks(second)),
+            stats=SplatStats.zeros(len(rows), rows.device),
+        )
+
+    def to(self, device: torch.device) -> SplatState:
+        """The same on another device."""
+        return SplatState(
+            self.n,
+            self.blocks.to(device),
+            self.first.to(device),
+            self.second.to(device),
+            SplatStats(
+                self.stats.error.to(device),
+                self.stats.gradient.to(device),
+                self.stats.visible.to(device),
             ),
-            stats=SplatStats.zeros(len(rows)),
         )
 
     def rows(self) -> torch.Tensor:
         """Parameters (N, ROWS), a copy."""
-        return native_cpu.blocks_to_rows(self.blocks, self.n)
+        return layout.blocks_to_rows(self.blocks, self.n)
 
     def columns(self, rows: slice) -> torch.Tensor:
         """Some parameters, (n, number of rows), a copy."""
-        return native_cpu.columns(self.blocks, self.n, rows)
+        return layout.columns(self.blocks, self.n, rows)
 
     def replace(self, keep: torch.Tensor, parents: torch.Tensor, shapes: Shapes) -> None:
         """Keep the splats `keep` (indices) and append a copy of each of `parents` (indices).
@@ -64,20 +77,25 @@ class SplatState:
         block. Statistics start anew.
         """
         order = morton_order(shapes.means)
-        blocks = native_cpu.gather_splats(self.blocks, torch.cat([keep, parents])[order])
+        blocks = _gather(self.blocks, torch.cat([keep, parents])[order])
         moved = torch.cat([keep, torch.full_like(parents, -1)])[order]
         for values, rows in (
-            (shapes.means, native_cpu.ROW_MEAN),
-            (shapes.log_scales, native_cpu.ROW_LOG_SCALE),
+            (shapes.means, layout.ROW_MEAN),
+            (shapes.log_scales, layout.ROW_LOG_SCALE),
         ):
-            lanes = torch.zeros(len(blocks) * native_cpu.BLOCK, values.shape[1])
+            lanes = values.new_zeros(len(blocks) * layout.BLOCK, values.shape[1])
             lanes[: len(order)] = values[order]
-            blocks[:, rows, :] = lanes.view(len(blocks), native_cpu.BLOCK, -1).transpose(1, 2)
+            blocks[:, rows, :] = lanes.view(len(blocks), layout.BLOCK, -1).transpose(1, 2)
         self.n = len(order)
         self.blocks = blocks
-        self.first = native_cpu.gather_splats(self.first, moved)
-        self.second = native_cpu.gather_splats(self.second, moved)
-        self.stats = SplatStats.zeros(self.n)
+        self.first = _gather(self.first, moved)
+        self.second = _gather(self.second, moved)
+        self.stats = SplatStats.zeros(self.n, blocks.device)
+
+
+def _gather(blocks: torch.Tensor, sources: torch.Tensor) -> torch.Tensor:
+    on_cpu = blocks.device.type == "cpu"
+    return (native_cpu if on_cpu else layout).gather_splats(blocks, sources)
 
 
 def morton_order(means: torch.Tensor) -> torch.Tensor:
@@ -86,13 +104,13 @@ def morton_order(means: torch.Tensor) -> torch.Tensor:
     Coordinates beyond the 1st and 99th percentile are clamped: outliers must not coarsen the grid.
     """
     if len(means) < 2:
-        return torch.arange(len(means))
+        return torch.arange(len(means), device=means.device)
     ordered = means.sort(0).values
     last = len(means) - 1
     lo, hi = ordered[round(0.01 * last)], ordered[round(0.99 * last)]
     unit = ((means - lo) / (hi - lo).clamp_min(1e-12)).clamp(0, 1)
     cells = (unit * (2**20 - 1)).to(torch.int64)
-    code = torch.zeros(len(means), dtype=torch.int64)
+    code = torch.zeros(len(means), dtype=torch.int64, device=means.device)
     for axis in range(3):
         # Spread 20 bits so that two zero bits follow each.
         x = cells[:, axis]

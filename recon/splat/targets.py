@@ -1,4 +1,4 @@
-"""The training photos in main memory, at the sizes that the schedule asks for."""
+"""The training photos, as bytes, at the sizes that the schedule asks for."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import numpy as np
 import torch
 from PIL import Image
 
-from recon.errors import TrainingError
-from recon.formats.images import load_mask8, load_rgb8
-from recon.kernels.native_cpu import pinhole_view
+from recon.errors import FormatError, TrainingError
+from recon.formats.images import load_rgb8
+from recon.kernels.layout import pinhole_view
 from recon.kernels.ops import PinholeView
-from recon.scene import PosedScene
+from recon.scene import PosedScene, View
 
 
 @dataclass(frozen=True)
@@ -29,10 +29,17 @@ class TargetImages:
     """All training views of a scene, shrunk by a factor that may change.
 
     Photos are kept at full training size; the shrunk copies of the current factor are made on first
-    use and dropped when the factor changes.
+    use, kept on `device`, and dropped when the factor changes.
     """
 
-    def __init__(self, scene: PosedScene, long_side: int | None, threads: int) -> None:
+    def __init__(
+        self,
+        scene: PosedScene,
+        long_side: int | None,
+        threads: int,
+        device: torch.device | None = None,
+    ) -> None:
+        self._device = device
         self._views = scene.train_views
         if not self._views:
             raise TrainingError(
@@ -49,7 +56,7 @@ class TargetImages:
                 )
             )
         self._masks = [
-            None if v.mask_path is None else load_mask8(v.mask_path, c.width, c.height)
+            _load_mask(v, c.width, c.height)
             for v, c in zip(self._views, self._cameras, strict=True)
         ]
         self._factor = 1.0
@@ -87,6 +94,20 @@ class TargetImages:
                 mask = np.asarray(Image.fromarray(mask).resize(size, Image.Resampling.BOX))
         return Target(
             view=pinhole_view(camera),
-            image=torch.from_numpy(np.ascontiguousarray(photo.transpose(2, 0, 1))),
-            weight=None if mask is None else torch.from_numpy(np.array(mask)),
+            image=torch.from_numpy(np.ascontiguousarray(photo.transpose(2, 0, 1))).to(self._device),
+            weight=None if mask is None else torch.from_numpy(np.array(mask)).to(self._device),
         )
+
+
+def _load_mask(view: View, width: int, height: int) -> np.ndarray | None:
+    if view.mask_path is None:
+        return None
+    try:
+        with Image.open(view.mask_path) as image:
+            return np.array(image.convert("L").resize((width, height), Image.Resampling.BOX))
+    except (OSError, ValueError) as error:
+        raise FormatError(
+            f"this mask cannot be decoded ({error})",
+            where=view.mask_path,
+            remedy="remove the mask or replace it",
+        ) from error
