@@ -1,1 +1,0 @@
-"""What training has in common, whatever the method: the loop, its clock, checkpoints on disk."""
