@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from splat_ball import make_ball, mean_psnr, small_options
+from ball_scene import ball_scene, mean_psnr, small_options
 from splat_cases import FIELDS, cast, make_splats, make_view, reference_case, weighted_sum
 
 from recon.kernels import layout
@@ -98,7 +98,7 @@ def test_training_reaches_what_the_cpu_reaches(
 ) -> None:
     from recon.splat import SplatTrainer
 
-    scene = make_ball(tmp_path_factory.mktemp("ball"))
+    scene = ball_scene(tmp_path_factory.mktemp("ball"))
     psnr = {}
     for backend in ("native_cpu", name):
         trainer = SplatTrainer(scene, small_options(steps=600, backend=backend))

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from ball_scene import ball_scene, mean_psnr, small_options
 from host_exec import HostExecBackend
-from splat_ball import make_ball, mean_psnr, small_options
 
 from recon.model import NoticeEvent, StepEvent
 from recon.scene import PosedScene
@@ -13,7 +13,7 @@ from recon.splat import SplatModel, SplatTrainer
 
 @pytest.fixture(scope="module")
 def scene(tmp_path_factory: pytest.TempPathFactory) -> PosedScene:
-    return make_ball(tmp_path_factory.mktemp("ball"))
+    return ball_scene(tmp_path_factory.mktemp("ball"))
 
 
 def use_host_exec(monkeypatch: pytest.MonkeyPatch, pairs: int) -> None:

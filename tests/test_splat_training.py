@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from splat_ball import SIZE, make_ball, mean_psnr, small_options, true_cloud
+from ball_scene import SIZE, ball_scene, mean_psnr, small_options, true_cloud
 
 from recon.errors import BackendUnavailable, FormatError, OptionError, TrainingError
 from recon.formats.splat_cloud import SplatCloud
@@ -36,14 +36,14 @@ from recon.splat import (
     schedule,
     splat_preset,
 )
-from recon.splat.checkpoint import list_checkpoints
 from recon.splat.densify import ErrorSplitter, split
 from recon.splat.state import Shapes, SplatState, morton_order
+from recon.training.checkpoint import list_checkpoints
 
 
 @pytest.fixture(scope="module")
 def scene(tmp_path_factory: pytest.TempPathFactory) -> PosedScene:
-    return make_ball(tmp_path_factory.mktemp("ball"))
+    return ball_scene(tmp_path_factory.mktemp("ball"))
 
 
 def test_training_learns_held_out_views(scene: PosedScene) -> None:
@@ -94,7 +94,7 @@ def test_resume_is_as_if_never_interrupted(scene: PosedScene, tmp_path: Path) ->
 def test_a_broken_checkpoint_is_skipped_and_named(scene: PosedScene, tmp_path: Path) -> None:
     options = small_options(steps=40, checkpoint_every=0.0)
     list(SplatTrainer(scene, options, tmp_path).run())
-    old, new = list_checkpoints(tmp_path)
+    old, new = list_checkpoints(tmp_path, "splat")
     new.write_bytes(new.read_bytes()[:1000])
     trainer = SplatTrainer(scene, options, tmp_path)
     texts = [e.text for e in trainer.run() if isinstance(e, NoticeEvent)]
@@ -112,7 +112,9 @@ def test_stop_writes_a_checkpoint_and_ends(scene: PosedScene, tmp_path: Path) ->
             trainer.stop()
     assert isinstance(events[-1], FinishedEvent)
     assert events[-1].reason == "stopped"
-    assert list_checkpoints(tmp_path)[-1].name == f"splat-{events[-1].step:07d}.safetensors"
+    assert (
+        list_checkpoints(tmp_path, "splat")[-1].name == f"splat-{events[-1].step:07d}.safetensors"
+    )
 
 
 def test_time_budget_ends_with_schedules_complete(scene: PosedScene) -> None:

@@ -2,6 +2,8 @@
 // (recon/kernels/native_cpu.py) checks type, shape and contiguity, which costs less there than
 // DLPack here for arrays that are passed on each training step.
 
+#include "bind/field.h"
+#include "bind/isa.h"
 #include "bind/oracle.h"
 #include "bind/types.h"
 #include "cpu/engine.h"
@@ -12,7 +14,6 @@
 #include <nanobind/stl/tuple.h>
 #include <nanobind/stl/vector.h>
 
-#include <cstdlib>
 #include <memory>
 #include <stdexcept>
 #include <string>
@@ -24,41 +25,6 @@ using namespace recon_cpu;
 
 namespace {
 
-struct Isa {
-  const char *name;
-  Engine *(*create)();
-  bool supported;
-};
-
-std::vector<Isa> instruction_sets() {
-  std::vector<Isa> out;
-#if defined(__x86_64__)
-  __builtin_cpu_init();
-  out.push_back({"x86-64-v4", create_engine_v4,
-                 __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
-                     __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
-                     __builtin_cpu_supports("avx512cd")});
-  out.push_back({"x86-64-v3", create_engine_v3,
-                 __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
-                     __builtin_cpu_supports("bmi2")});
-  out.push_back({"x86-64-v2", create_engine_v2,
-                 __builtin_cpu_supports("sse4.2") && __builtin_cpu_supports("popcnt")});
-#endif
-  out.push_back({"generic", create_engine_generic, true});
-  return out;
-}
-
-Engine *create(const std::string &wanted) {
-  for (const Isa &isa : instruction_sets()) {
-    if (wanted.empty() ? isa.supported : wanted == isa.name) {
-      if (!isa.supported)
-        throw std::invalid_argument("this CPU lacks the instruction set " + wanted);
-      return isa.create();
-    }
-  }
-  throw std::invalid_argument("unknown instruction set " + wanted);
-}
-
 template <class T> T *at(uintptr_t address) { return reinterpret_cast<T *>(address); }
 
 // Owns an engine; releases the GIL around all work.
@@ -66,13 +32,10 @@ struct PyEngine {
   std::unique_ptr<Engine> engine;
   std::string isa;
 
-  explicit PyEngine(const std::string &wanted) : engine(create(wanted)), isa(wanted) {
-    if (isa.empty())
-      for (const Isa &candidate : instruction_sets())
-        if (candidate.supported) {
-          isa = candidate.name;
-          break;
-        }
+  explicit PyEngine(const std::string &wanted) {
+    const Isa found = find_isa(wanted);
+    engine.reset(found.create());
+    isa = found.name;
   }
 };
 
@@ -184,5 +147,6 @@ NB_MODULE(_native, m) {
         return out;
       });
 
+  bind_field(m);
   bind_oracle(m);
 }

@@ -3,8 +3,8 @@
 
 #include "cpu/buffer.h"
 #include "cpu/engine.h"
+#include "cpu/parallel.h"
 #include "cpu/simd.h"
-#include "cpu/threads.h"
 #include "recon/math/projection.h"
 
 RECON_BEGIN
@@ -107,16 +107,6 @@ struct Frame {
 
 constexpr int kPlaneT = 3, kPlaneDepth = 4, kImagePlanes = 5;
 constexpr int kPlaneGradAlpha = 3, kPlaneGradDepth = 4, kPlaneError = 5, kGradPlanes = 6;
-
-// Calls f(chunk, thread) for each chunk on the thread pool.
-template <class F> void run_chunks(int chunks, F &&f) {
-  recon_cpu::parallel_for(
-      chunks,
-      [](void *context, int chunk, int thread) { (*static_cast<F *>(context))(chunk, thread); },
-      &f);
-}
-
-RECON_FN int64_t div_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 // Loads the splat parameters of half a block (8 splats).
 RECON_FN Gaussian<F8> load_gaussian(const float *half) {

@@ -1,10 +1,12 @@
 #include "cpu/threads.h"
 
 #include "cpu/engine.h"
+#include "cpu/field/field.h"
 
 #include <atomic>
 #include <chrono>
 #include <condition_variable>
+#include <ctime>
 #include <memory>
 #include <mutex>
 #include <thread>
@@ -23,6 +25,7 @@
 namespace recon_cpu {
 
 Engine::~Engine() = default;
+FieldEngine::~FieldEngine() = default;
 
 namespace {
 
@@ -164,6 +167,15 @@ void parallel_for(int chunks, ChunkFn fn, void *context) {
 
 double now_seconds() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
+double thread_seconds() {
+#if defined(CLOCK_THREAD_CPUTIME_ID)
+  timespec t;
+  if (clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t) == 0)
+    return static_cast<double>(t.tv_sec) + 1e-9 * static_cast<double>(t.tv_nsec);
+#endif
+  return now_seconds();
 }
 
 } // namespace recon_cpu

@@ -17,5 +17,7 @@ int thread_count();
 void set_thread_count(int count);
 
 double now_seconds();
+// Time that this thread has computed, where the system tells; else the time of the clock.
+double thread_seconds();
 
 } // namespace recon_cpu

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -29,20 +31,61 @@ def load_rgb8(
     Raises:
         FormatError: the file cannot be decoded.
     """
+    with _open(path) as image:
+        if image.format == "JPEG":
+            image.draft("RGB", (width, height))
+        if _has_alpha(image):
+            rgba = image.convert("RGBA")
+            color = tuple(round(255 * c) for c in (background or (0.0, 0.0, 0.0)))
+            base = Image.new("RGBA", rgba.size, (*color, 255))
+            rgb = Image.alpha_composite(base, rgba).convert("RGB")
+        else:
+            rgb = image.convert("RGB")
+        if rgb.size != (width, height):
+            rgb = rgb.resize((width, height), Image.Resampling.BOX)
+        return np.array(rgb, dtype=np.uint8)
+
+
+def load_rgba8(path: Path, width: int, height: int) -> NDArray[np.uint8]:
+    """Read an image as (height, width, 4) uint8: sRGB multiplied by alpha, and alpha (255 where the
+    file has none), area-averaged to the given size.
+
+    Raises:
+        FormatError: the file cannot be decoded.
+    """
+    with _open(path) as image:
+        if image.format == "JPEG":
+            image.draft("RGB", (width, height))
+        transparent = _has_alpha(image)
+        # Pillow's "RGBa" is RGBA with colours multiplied by alpha.
+        whole = image.convert("RGBA").convert("RGBa") if transparent else image.convert("RGB")
+        if whole.size != (width, height):
+            whole = whole.resize((width, height), Image.Resampling.BOX)
+        out = np.full((height, width, 4), 255, np.uint8)
+        out[..., : 4 if transparent else 3] = np.asarray(whole)
+        return out
+
+
+def load_mask8(path: Path, width: int, height: int) -> NDArray[np.uint8]:
+    """Read a mask as (height, width) uint8, area-averaged to the given size.
+
+    Raises:
+        FormatError: the file cannot be decoded.
+    """
+    with _open(path) as image:
+        return np.array(image.convert("L").resize((width, height), Image.Resampling.BOX))
+
+
+def _has_alpha(image: Image.Image) -> bool:
+    return "A" in image.getbands() or "transparency" in image.info
+
+
+@contextmanager
+def _open(path: Path) -> Iterator[Image.Image]:
+    """An image file; what goes wrong while it is decoded becomes a FormatError."""
     try:
         with Image.open(path) as image:
-            if image.format == "JPEG":
-                image.draft("RGB", (width, height))
-            if "A" in image.getbands() or "transparency" in image.info:
-                rgba = image.convert("RGBA")
-                color = tuple(round(255 * c) for c in (background or (0.0, 0.0, 0.0)))
-                base = Image.new("RGBA", rgba.size, (*color, 255))
-                rgb = Image.alpha_composite(base, rgba).convert("RGB")
-            else:
-                rgb = image.convert("RGB")
-            if rgb.size != (width, height):
-                rgb = rgb.resize((width, height), Image.Resampling.BOX)
-            return np.array(rgb, dtype=np.uint8)
+            yield image
     except (UnidentifiedImageError, OSError, ValueError, SyntaxError) as error:
         raise FormatError(
             f"this image cannot be decoded ({error})",

@@ -81,3 +81,128 @@ class Engine:
     def ceilings(self) -> tuple[float, float]: ...
     def counts(self) -> tuple[int, int, int]: ...
     def timings(self, arg: bool, /) -> dict: ...
+
+LEVELS: int = 8
+
+FEATURES: int = 4
+
+HIDDEN: int = 64
+
+GEOMETRY: int = 16
+
+SPHERE: int = 16
+
+COLOR_OUT: int = 8
+
+WEIGHTS: int = 9728
+
+class FieldShape:
+    def __init__(
+        self,
+        resolution: Sequence[int],
+        log2_table: int,
+        grid: int,
+        contracted: bool,
+        centre: Sequence[float],
+        half: float,
+        density_bias: float,
+    ) -> None: ...
+    @property
+    def half(self) -> float: ...
+    @property
+    def grid(self) -> int: ...
+    @property
+    def contracted(self) -> bool: ...
+    @property
+    def offsets(self) -> list[int]: ...
+    @property
+    def dense(self) -> list[bool]: ...
+
+class MarchOptions:
+    def __init__(
+        self,
+        near: float,
+        far: float,
+        shortest: float,
+        cone: float,
+        min_weight: float,
+        min_transmittance: float,
+    ) -> None: ...
+
+class StepOptions:
+    def __init__(
+        self,
+        seed: int,
+        step: int,
+        rays: int,
+        huber_delta: float,
+        random_background: bool,
+        background: Sequence[float],
+        rates: Sequence[float],
+        adam: Sequence[float],
+        mlp_decay: float,
+        exposure_decay: float,
+    ) -> None: ...
+
+class GridOptions:
+    def __init__(
+        self,
+        seed: int,
+        occupied_every: int,
+        all_every: int,
+        decay: float,
+        shortest: float,
+        threshold: float,
+    ) -> None: ...
+
+class FieldEngine:
+    def __init__(self, isa: str = "") -> None: ...
+    @property
+    def isa(self) -> str: ...
+    def set_images(self, arg: Sequence[tuple[int, int, View]], /) -> None: ...
+    def mark_visible(self, arg0: FieldShape, arg1: float, arg2: bool, arg3: int, /) -> None: ...
+    def set_occupancy(self, arg0: FieldShape, arg1: int, /) -> None: ...
+    def update_grid(
+        self, arg0: FieldShape, arg1: int, arg2: int, arg3: int, arg4: int, arg5: GridOptions, /
+    ) -> None: ...
+    def train_step(
+        self, arg0: FieldShape, arg1: Sequence[int], arg2: MarchOptions, arg3: StepOptions, /
+    ) -> tuple[float, float, int, int]: ...
+    def gradients(
+        self,
+        arg0: FieldShape,
+        arg1: Sequence[int],
+        arg2: MarchOptions,
+        arg3: StepOptions,
+        arg4: int,
+        arg5: Sequence[int],
+        arg6: Sequence[int],
+        /,
+    ) -> tuple[float, float, int, int]: ...
+    def query(
+        self,
+        arg0: FieldShape,
+        arg1: int,
+        arg2: int,
+        arg3: int,
+        arg4: int,
+        arg5: int,
+        arg6: int,
+        arg7: int,
+        arg8: int,
+        /,
+    ) -> None: ...
+    def render(
+        self,
+        arg0: FieldShape,
+        arg1: int,
+        arg2: int,
+        arg3: MarchOptions,
+        arg4: View,
+        arg5: Sequence[float],
+        arg6: int,
+        arg7: int,
+        arg8: int,
+        /,
+    ) -> None: ...
+    def timings(self, arg: bool, /) -> dict: ...

@@ -123,7 +123,7 @@ def pinhole_view(camera: Camera) -> PinholeView:
     )
 
 
-def address(
+def checked_address(
     tensor: torch.Tensor | None,
     shape: tuple[int, ...],
     dtype: torch.dtype,

@@ -10,7 +10,7 @@ import torch
 
 from recon.errors import BackendUnavailable, OptionError
 from recon.kernels.engine import StepTotals
-from recon.kernels.layout import BLOCK, AdamSettings, SplatStats, address, block_shape
+from recon.kernels.layout import BLOCK, AdamSettings, SplatStats, block_shape, checked_address
 from recon.kernels.ops import PinholeView, RasterOptions, RasterOutput, SplatTensors
 from recon.kernels.rasterize import rasterize
 
@@ -41,15 +41,15 @@ def gather_splats(blocks: torch.Tensor, sources: torch.Tensor) -> torch.Tensor:
         raise OptionError(f"there is no splat {int(sources.max())} in {len(blocks)} blocks")
     out = torch.empty(block_shape(len(sources)))
     _native.gather_splats(
-        address(blocks, tuple(blocks.shape), torch.float32),
-        address(sources, (len(sources),), torch.int64),
+        checked_address(blocks, tuple(blocks.shape), torch.float32),
+        checked_address(sources, (len(sources),), torch.int64),
         len(sources),
         out.data_ptr(),
     )
     return out
 
 
-def _native_view(view: PinholeView) -> _native.View:
+def native_view(view: PinholeView) -> _native.View:
     return _native.View(
         view.width,
         view.height,
@@ -101,9 +101,9 @@ class Engine:
         self._count = n
         self._size = (view.height, view.width)
         self._engine.forward(
-            address(blocks, block_shape(self._count), torch.float32),
+            checked_address(blocks, block_shape(self._count), torch.float32),
             n,
-            _native_view(view),
+            native_view(view),
             _native.RenderOptions(*options.background, options.sh_degree, options.antialias, depth),
         )
 
@@ -129,8 +129,8 @@ class Engine:
         """
         h, w = self._size
         value = self._engine.loss(
-            address(target, (3, h, w), torch.uint8),
-            address(weight, (h, w), torch.uint8),
+            checked_address(target, (3, h, w), torch.uint8),
+            checked_address(weight, (h, w), torch.uint8),
             ssim_weight,
         )
         self._loss_sum += value
@@ -152,9 +152,9 @@ class Engine:
         """Gradients of some loss in the images, in place of `loss`."""
         h, w = self._size
         self._engine.set_gradients(
-            address(color, (h, w, 3), torch.float32),
-            address(alpha, (h, w), torch.float32),
-            address(depth_sum, (h, w), torch.float32),
+            checked_address(color, (h, w, 3), torch.float32),
+            checked_address(alpha, (h, w), torch.float32),
+            checked_address(depth_sum, (h, w), torch.float32),
         )
 
     def backward(self) -> None:
@@ -165,7 +165,7 @@ class Engine:
         """Gradients of all parameters, as blocks."""
         out = torch.empty(block_shape(self._count))
         self._engine.gradients(
-            address(blocks, block_shape(self._count), torch.float32), out.data_ptr()
+            checked_address(blocks, block_shape(self._count), torch.float32), out.data_ptr()
         )
         return out
 
@@ -182,9 +182,9 @@ class Engine:
         shape = block_shape(self._count)
         parts = (stats.error, stats.gradient, stats.visible) if stats is not None else (None,) * 3
         self._engine.adam(
-            address(blocks, shape, torch.float32),
-            address(first, shape, torch.float32),
-            address(second, shape, torch.float32),
+            checked_address(blocks, shape, torch.float32),
+            checked_address(first, shape, torch.float32),
+            checked_address(second, shape, torch.float32),
             _native.AdamOptions(
                 list(settings.rates),
                 settings.beta1,
@@ -195,7 +195,7 @@ class Engine:
                 settings.opacity_reg,
                 settings.scale_reg,
             ),
-            *(address(part, (self._count,), torch.float32) for part in parts),
+            *(checked_address(part, (self._count,), torch.float32) for part in parts),
         )
         self._nonfinite += self.counts[2]
 

@@ -14,7 +14,7 @@ import torch
 
 from recon.errors import BackendUnavailable, TrainingError
 from recon.kernels.engine import StepTotals
-from recon.kernels.layout import AdamSettings, SplatStats, address, block_shape
+from recon.kernels.layout import AdamSettings, SplatStats, block_shape, checked_address
 from recon.kernels.ops import PinholeView, RasterOptions, RasterOutput, SplatTensors
 from recon.kernels.rasterize import rasterize
 
@@ -78,7 +78,7 @@ class Engine:
         shape: tuple[int, ...],
         dtype: torch.dtype = torch.float32,
     ) -> int:
-        return address(tensor, shape, dtype, self._device.type)
+        return checked_address(tensor, shape, dtype, self._device.type)
 
     def _empty(self, *shape: int) -> torch.Tensor:
         return torch.empty(shape, device=self._device)

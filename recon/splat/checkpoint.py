@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save_file
 
 from recon.errors import FormatError
 from recon.kernels import layout
 from recon.kernels.layout import SplatStats
 from recon.splat.state import SplatState
+from recon.training.checkpoint import read_checkpoint, write_checkpoint
 
+METHOD = "splat"
 _FORMAT = "recon-splat-checkpoint-1"
-_KEPT = 2
 
 
 @dataclass(frozen=True)
@@ -41,20 +39,6 @@ class Position:
 
 def save_checkpoint(folder: Path, state: SplatState, position: Position) -> Path:
     """Write a checkpoint atomically and drop all but the newest few."""
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"splat-{position.step:07d}.safetensors"
-    temporary = path.with_name(path.name + ".part")
-    metadata = {
-        "format": _FORMAT,
-        "position": json.dumps(
-            {
-                "step": position.step,
-                "seconds": position.seconds,
-                "first_count": position.first_count,
-                "order": position.order,
-            }
-        ),
-    }
     state = state.to(torch.device("cpu"))
     tensors = {
         "rows": state.rows(),
@@ -65,16 +49,13 @@ def save_checkpoint(folder: Path, state: SplatState, position: Position) -> Path
         "visible": state.stats.visible,
         "generator": position.generator,
     }
-    save_file(tensors, temporary, metadata=metadata)
-    os.replace(temporary, path)
-    for old in list_checkpoints(folder)[:-_KEPT]:
-        old.unlink(missing_ok=True)
-    return path
-
-
-def list_checkpoints(folder: Path) -> list[Path]:
-    """Checkpoints in a folder, oldest first."""
-    return sorted(folder.glob("splat-*.safetensors"))
+    where = {
+        "step": position.step,
+        "seconds": position.seconds,
+        "first_count": position.first_count,
+        "order": position.order,
+    }
+    return write_checkpoint(folder, METHOD, position.step, tensors, where, _FORMAT)
 
 
 def load_checkpoint(path: Path) -> tuple[SplatState, Position]:
@@ -83,13 +64,10 @@ def load_checkpoint(path: Path) -> tuple[SplatState, Position]:
     Raises:
         FormatError: it is truncated, not a checkpoint, or inconsistent.
     """
-    try:
-        with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-        if metadata.get("format") != _FORMAT:
-            raise FormatError("this is not a recon checkpoint", where=path)
-        tensors = load_file(path)
-        where = json.loads(metadata["position"])
+
+    def build(
+        tensors: dict[str, torch.Tensor], where: dict[str, Any]
+    ) -> tuple[SplatState, Position]:
         position = Position(
             step=int(where["step"]),
             seconds=float(where["seconds"]),
@@ -108,10 +86,6 @@ def load_checkpoint(path: Path) -> tuple[SplatState, Position]:
         if any(part.shape != (n,) for part in stats):
             raise FormatError("the arrays of this checkpoint do not fit together", where=path)
         state.stats = SplatStats(*(part.clone() for part in stats))
-    except (SafetensorError, OSError, KeyError, ValueError, TypeError) as error:
-        raise FormatError(
-            f"this checkpoint cannot be read ({error})",
-            where=path,
-            remedy="delete it: training goes on from an older one, or from the start",
-        ) from error
-    return state, position
+        return state, position
+
+    return read_checkpoint(path, _FORMAT, build)

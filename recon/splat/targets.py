@@ -9,11 +9,11 @@ import numpy as np
 import torch
 from PIL import Image
 
-from recon.errors import FormatError, TrainingError
-from recon.formats.images import load_rgb8
+from recon.errors import TrainingError
+from recon.formats.images import load_mask8, load_rgb8
 from recon.kernels.layout import pinhole_view
 from recon.kernels.ops import PinholeView
-from recon.scene import PosedScene, View
+from recon.scene import PosedScene
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class TargetImages:
                 )
             )
         self._masks = [
-            _load_mask(v, c.width, c.height)
+            None if v.mask_path is None else load_mask8(v.mask_path, c.width, c.height)
             for v, c in zip(self._views, self._cameras, strict=True)
         ]
         self._factor = 1.0
@@ -97,17 +97,3 @@ class TargetImages:
             image=torch.from_numpy(np.ascontiguousarray(photo.transpose(2, 0, 1))).to(self._device),
             weight=None if mask is None else torch.from_numpy(np.array(mask)).to(self._device),
         )
-
-
-def _load_mask(view: View, width: int, height: int) -> np.ndarray | None:
-    if view.mask_path is None:
-        return None
-    try:
-        with Image.open(view.mask_path) as image:
-            return np.array(image.convert("L").resize((width, height), Image.Resampling.BOX))
-    except (OSError, ValueError) as error:
-        raise FormatError(
-            f"this mask cannot be decoded ({error})",
-            where=view.mask_path,
-            remedy="remove the mask or replace it",
-        ) from error

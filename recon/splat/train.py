@@ -4,42 +4,29 @@ from __future__ import annotations
 
 import math
 import os
-import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from recon.errors import FormatError, TrainingError
-from recon.formats.images import load_rgb8
-from recon.kernels.engine import SplatEngine
+from recon.errors import TrainingError
 from recon.kernels.ops import RasterOptions
 from recon.kernels.registry import training_backend
-from recon.model import (
-    CheckpointEvent,
-    EvalEvent,
-    FinishedEvent,
-    NoticeEvent,
-    RenderOptions,
-    StepEvent,
-    TrainEvent,
-)
 from recon.scene import PosedScene
 from recon.splat import schedule
-from recon.splat.checkpoint import Position, list_checkpoints, load_checkpoint, save_checkpoint
+from recon.splat.checkpoint import METHOD, Position, load_checkpoint, save_checkpoint
 from recon.splat.densify import Densifier, ErrorSplitter
 from recon.splat.init import initial_rows
 from recon.splat.model import SplatModel
 from recon.splat.options import SplatOptions
 from recon.splat.state import SplatState, morton_order
 from recon.splat.targets import TargetImages
+from recon.training.checkpoint import newest_readable
+from recon.training.loop import LoopTrainer, StepReport
 
-_EVENT_EVERY = 0.25  # seconds
 
-
-class SplatTrainer:
+class SplatTrainer(LoopTrainer):
     """Trains splats on a scene's training views; see `recon.model.Trainer`.
 
     Args:
@@ -65,16 +52,10 @@ class SplatTrainer:
     ) -> None:
         self._backend = training_backend(options.backend)
         self._backend.set_threads(options.threads)
-        self._scene = scene
+        super().__init__(scene, options, checkpoint_dir)
         self._options = options
-        self._dir = checkpoint_dir
         self._densifier = densifier or ErrorSplitter(options)
-        self._stop = threading.Event()
-        self._lock = threading.Lock()  # guards the state between steps
-        self._notices: list[str] = []
         self._generator = torch.Generator().manual_seed(options.seed)
-        self._step = 0
-        self._seconds = 0.0
         self._order: list[int] = []
         self._dropped = 0
         self._skipped = 0
@@ -85,33 +66,20 @@ class SplatTrainer:
             self._first_count = self._state.n
 
     def _resume(self) -> bool:
-        if self._dir is None:
+        found = newest_readable(self._dir, METHOD, load_checkpoint, self._notices.append)
+        if found is None:
             return False
-        for path in reversed(list_checkpoints(self._dir)):
-            try:
-                state, position = load_checkpoint(path)
-            except FormatError as error:
-                self._notices.append(f"skipped a checkpoint: {error}")
-                continue
-            self._state = state.to(self._backend.device)
-            self._step, self._seconds = position.step, position.seconds
-            self._first_count, self._order = position.first_count, position.order
-            self._generator.set_state(position.generator)
-            self._notices.append(f"resumed at step {self._step}")
-            return True
-        return False
+        state, position = found
+        self._state = state.to(self._backend.device)
+        self._step, self._seconds = position.step, position.seconds
+        self._first_count, self._order = position.first_count, position.order
+        self._generator.set_state(position.generator)
+        self._notices.append(f"resumed at step {self._step}")
+        return True
 
     @property
-    def progress(self) -> float:
-        """Share of the training that is done, 0..1: of the steps or of the time budget."""
-        done = self._step / self._options.steps
-        if self._options.time_budget is not None:
-            done = max(done, self._seconds / self._options.time_budget)
-        return min(done, 1.0)
-
-    def stop(self) -> None:
-        """See `recon.model.Trainer`."""
-        self._stop.set()
+    def _size(self) -> int:
+        return self._state.n
 
     def snapshot(self) -> SplatModel:
         """A copy of the model as it is now."""
@@ -125,83 +93,20 @@ class SplatTrainer:
             backend=self._options.backend,
         )
 
-    def run(self) -> Iterator[TrainEvent]:
-        """See `recon.model.Trainer`.
+    def _prepare(self) -> None:
+        threads = self._options.threads or os.cpu_count() or 1
+        self._targets = TargetImages(
+            self._scene, self._options.long_side, threads, self._backend.device
+        )
+        self._engine = self._backend.engine()
 
-        Raises:
-            TrainingError: the loss is no longer finite.
-        """
-        for text in self._notices:
-            yield NoticeEvent(self._step, text)
-        self._notices.clear()
-        options = self._options
-        clock = _Clock(self._seconds)
-        threads = options.threads or os.cpu_count() or 1
-        targets = TargetImages(self._scene, options.long_side, threads, self._backend.device)
-        engine = self._backend.engine()
-        last_event = last_event_step = -math.inf
-        eval_every = math.inf if options.eval_every is None else options.eval_every
-        next_eval = clock.seconds() + eval_every
-        next_checkpoint = clock.seconds() + options.checkpoint_every
-        reason = "done"
-        while self.progress < 1.0:
-            if self._stop.is_set():
-                reason = "stopped"
-                break
-            with self._lock:
-                width, height = self._train_step(engine, targets)
-                self._seconds = clock.seconds()
-            now = self._seconds
-            if now - last_event >= _EVENT_EVERY:
-                mean = self._mean_loss(engine)
-                now = self._seconds = clock.seconds()  # a GPU was waited for
-                rate = (self._step - last_event_step) / (now - last_event)
-                if math.isfinite(rate) and rate > 0:
-                    yield StepEvent(
-                        step=self._step,
-                        total_steps=self._planned_steps(rate),
-                        seconds=now,
-                        steps_per_second=rate,
-                        loss=mean,
-                        size=self._state.n,
-                        width=width,
-                        height=height,
-                        eta_seconds=self._eta(now),
-                    )
-                last_event, last_event_step = now, self._step
-            if now >= next_eval and self._scene.test_views:
-                with clock.paused():
-                    yield self._evaluate()
-                next_eval = now + eval_every
-            if self._dir is not None and now >= next_checkpoint:
-                yield self._checkpoint()
-                next_checkpoint = clock.seconds() + options.checkpoint_every
-        else:
-            if options.time_budget is not None and self._step < options.steps:
-                reason = "time"
-        self._mean_loss(engine)
-        self._seconds = clock.seconds()
-        if self._skipped:
-            yield NoticeEvent(
-                self._step,
-                f"{self._skipped} steps changed nothing, until the work memory had grown",
-            )
-        if self._dropped:
-            yield NoticeEvent(
-                self._step,
-                f"{self._dropped} gradients were not finite and were dropped along the way",
-            )
-        if self._dir is not None:
-            yield self._checkpoint()
-        yield FinishedEvent(self._step, self._seconds, reason)
-
-    def _mean_loss(self, engine: SplatEngine) -> float:
-        """Mean loss since it was last asked for; waits for the device.
+    def _mean_loss(self) -> float:
+        """See `LoopTrainer`; waits for the device.
 
         Raises:
             TrainingError: it is not finite.
         """
-        totals = engine.drain()
+        totals = self._engine.drain()
         self._dropped += totals.nonfinite
         self._skipped += totals.skipped
         mean = totals.loss_sum / max(1, totals.losses)
@@ -212,35 +117,28 @@ class SplatTrainer:
             )
         return mean
 
-    def _planned_steps(self, rate: float) -> int:
-        budget = self._options.time_budget
-        if budget is None:
-            return self._options.steps
-        left = max(0.0, budget - self._seconds)
-        return min(self._options.steps, self._step + round(left * rate))
+    def _closing_notices(self) -> Iterator[str]:
+        self._mean_loss()
+        if self._skipped:
+            yield f"{self._skipped} steps changed nothing, until the work memory had grown"
+        if self._dropped:
+            yield f"{self._dropped} gradients were not finite and were dropped along the way"
 
-    def _eta(self, now: float) -> float:
-        """Seconds left. Steps get dearer as images and splats grow: the cost of a step is taken as
-        proportional to its pixels, which the schedule knows."""
-        options = self._options
-        done = self.progress
-        if options.time_budget is not None and now / options.time_budget >= done:
-            return max(0.0, options.time_budget - now)
+    def _work_left(self, done: float) -> float:
+        """Steps get dearer as images and splats grow: the cost of a step is taken as proportional
+        to its pixels, which the schedule knows."""
 
         def work(lo: float, hi: float) -> float:
             samples = 50
             points = (lo + (hi - lo) * (i + 0.5) / samples for i in range(samples))
-            return (
-                (hi - lo)
-                * sum(0.15 + schedule.image_factor(options, p) ** -2 for p in points)
-                / samples
-            )
+            cost = (0.15 + schedule.image_factor(self._options, p) ** -2 for p in points)
+            return (hi - lo) * sum(cost) / samples
 
-        past = work(0.0, done)
-        return 0.0 if past <= 0 else now * work(done, 1.0) / past
+        return work(done, 1.0) / work(0.0, done)
 
-    def _train_step(self, engine: SplatEngine, targets: TargetImages) -> tuple[int, int]:
+    def _train_step(self) -> StepReport:
         options, progress, state = self._options, self.progress, self._state
+        engine, targets = self._engine, self._targets
         if not self._order:
             self._order = torch.randperm(len(targets), generator=self._generator).tolist()
         target = targets.get(self._order.pop(), schedule.image_factor(options, progress))
@@ -269,10 +167,9 @@ class SplatTrainer:
         ):
             target_count = schedule.splat_target(options, self._first_count, progress)
             self._densifier.update(state, target_count, self._generator)
-        return target.view.width, target.view.height
+        return StepReport(target.view.width, target.view.height)
 
-    def _checkpoint(self) -> CheckpointEvent:
-        assert self._dir is not None
+    def _save(self, folder: Path) -> Path:
         position = Position(
             step=self._step,
             seconds=self._seconds,
@@ -280,49 +177,4 @@ class SplatTrainer:
             order=list(self._order),
             generator=self._generator.get_state(),
         )
-        path = save_checkpoint(self._dir, self._state, position)
-        return CheckpointEvent(self._step, self._seconds, path)
-
-    def _evaluate(self) -> EvalEvent:
-        """Mean PSNR over a few held-out views, spread over all."""
-        views = self._scene.test_views
-        count = min(self._options.eval_views, len(views))
-        chosen = [views[round(i * (len(views) - 1) / max(1, count - 1))] for i in range(count)]
-        model = self.snapshot()
-        background = self._scene.background
-        options = RenderOptions(background=background or (0.0, 0.0, 0.0))
-        total = 0.0
-        for view in chosen:
-            camera = view.camera.fit_long_side(self._options.long_side)
-            truth = load_rgb8(view.image_path, camera.width, camera.height, background)
-            color = np.clip(model.render(camera, options).color, 0.0, 1.0)
-            mse = float(np.mean((color - truth.astype(np.float32) / 255.0) ** 2))
-            total += -10.0 * math.log10(max(mse, 1e-12))
-        return EvalEvent(self._step, self._seconds, total / count, count)
-
-
-class _Clock:
-    """Training time: starts at what was used before, and can be paused."""
-
-    def __init__(self, before: float) -> None:
-        self._start = time.perf_counter() - before
-
-    def seconds(self) -> float:
-        return time.perf_counter() - self._start
-
-    def paused(self) -> _Pause:
-        return _Pause(self)
-
-    def skip(self, seconds: float) -> None:
-        self._start += seconds
-
-
-class _Pause:
-    def __init__(self, clock: _Clock) -> None:
-        self._clock = clock
-
-    def __enter__(self) -> None:
-        self._began = time.perf_counter()
-
-    def __exit__(self, *_: object) -> None:
-        self._clock.skip(time.perf_counter() - self._began)
+        return save_checkpoint(folder, self._state, position)

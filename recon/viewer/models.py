@@ -11,7 +11,8 @@ from recon.errors import FormatError
 from recon.geometry import Camera
 from recon.model import RadianceModel, RenderOptions, RenderOutput
 from recon.splat import SplatModel
-from recon.splat.checkpoint import list_checkpoints, load_checkpoint
+from recon.splat.checkpoint import METHOD, load_checkpoint
+from recon.training.checkpoint import list_checkpoints
 from recon.viewer.workspace import NamedModel
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ def load_models(run: RunDir) -> tuple[NamedModel, ...]:
     from recon.fit.parts import default_parts
     from recon.fit.rendering import load_model
 
-    saved = list_checkpoints(run.checkpoints("splat"))[::-1]
+    saved = list_checkpoints(run.checkpoints(METHOD), METHOD)[::-1]
     first: NamedModel | None = None
     if not run.model("splat").is_file():
         first = _newest(saved)

@@ -1,4 +1,4 @@
-"""A ball of coloured splats and photos of it: a scene small enough to train on in seconds."""
+"""A small analytic scene for the tests of training: a ball of coloured splats."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from recon.formats.images import load_rgb8
 from recon.formats.splat_cloud import SplatCloud
 from recon.geometry import Camera, Sim3, look_at
 from recon.model import RadianceModel, RenderOptions
 from recon.scene import PosedScene, SparsePoints, View
-from recon.splat import SplatModel, SplatOptions
+from recon.splat import SplatOptions
 
 SIZE = 64
 
@@ -34,8 +35,12 @@ def true_cloud(n: int = 300) -> SplatCloud:
     )
 
 
-def make_ball(folder: Path) -> PosedScene:
-    """17 photos of the ball on a ring, every 8th held out, with a noisy cloud."""
+def ball_scene(folder: Path, *, transparent: bool = False) -> PosedScene:
+    """17 photos of the ball on a ring, every 8th held out, with a noisy cloud. Behind the ball is
+    black, or nothing: `transparent` photos with alpha, for a white background."""
+    from recon.splat import SplatModel
+
+    folder.mkdir(exist_ok=True)
     truth = SplatModel.from_cloud(true_cloud())
     views = []
     for i in range(17):
@@ -51,16 +56,34 @@ def make_ball(folder: Path) -> PosedScene:
                 [1.4 * math.cos(angle), 1.4 * math.sin(angle), 0.5], [0, 0, 0], [0, 0, 1]
             ),
         )
-        color = truth.render(camera, RenderOptions()).color.clip(0, 1)
+        out = truth.render(camera, RenderOptions())
+        picture = out.color
+        if transparent:
+            alpha = out.alpha[..., None]
+            picture = np.concatenate([picture / np.maximum(alpha, 1e-6), alpha], 2)
         path = folder / f"{i:02d}.png"
-        Image.fromarray((255 * color + 0.5).astype(np.uint8)).save(path)
+        Image.fromarray((255 * picture.clip(0, 1) + 0.5).astype(np.uint8)).save(path)
         views.append(View(path.name, path, camera, "test" if i % 8 == 0 else "train"))
     rng = np.random.default_rng(0)
     cloud = true_cloud()
     keep = rng.choice(len(cloud), 100, replace=False)
     xyz = cloud.means[keep] + rng.normal(0, 0.01, (100, 3)).astype(np.float32)
     rgb = np.full((100, 3), 128, np.uint8)
-    return PosedScene(tuple(views), SparsePoints(xyz.astype(np.float32), rgb), Sim3())
+    points = SparsePoints(xyz.astype(np.float32), rgb)
+    return PosedScene(
+        tuple(views), points, Sim3(), background=(1.0, 1.0, 1.0) if transparent else None
+    )
+
+
+def mean_psnr(model: RadianceModel, scene: PosedScene) -> float:
+    values = []
+    for view in scene.test_views:
+        size = (view.camera.width, view.camera.height)
+        truth = load_rgb8(view.image_path, *size, scene.background).astype(np.float32) / 255
+        options = RenderOptions(background=scene.background or (0.0, 0.0, 0.0))
+        mse = np.mean((model.render(view.camera, options).color.clip(0, 1) - truth) ** 2)
+        values.append(-10 * math.log10(mse))
+    return float(np.mean(values))
 
 
 def small_options(**changes: object) -> SplatOptions:
@@ -74,12 +97,3 @@ def small_options(**changes: object) -> SplatOptions:
         threads=2,
     )
     return dataclasses.replace(base, **changes)
-
-
-def mean_psnr(model: RadianceModel, scene: PosedScene) -> float:
-    values = []
-    for view in scene.test_views:
-        truth = np.asarray(Image.open(view.image_path), np.float32) / 255
-        mse = np.mean((model.render(view.camera).color.clip(0, 1) - truth) ** 2)
-        values.append(-10 * math.log10(mse))
-    return float(np.mean(values))

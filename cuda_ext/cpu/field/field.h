@@ -1,0 +1,162 @@
+// The CPU engine of the hash-grid field as the Python bindings see it, independent of the
+// instruction set. recon/nerf/reference.py states the semantics.
+#pragma once
+
+#include <cstdint>
+
+#include "cpu/engine.h"
+
+namespace recon_cpu {
+
+// Sizes of the field. An entry of a hash table has kFeatures numbers.
+constexpr int kLevels = 8;
+constexpr int kFeatures = 4;
+constexpr int kEncoded = kLevels * kFeatures;
+constexpr int kHidden = 64;
+constexpr int kGeometry = 16; // out of the density network; the first is the density's exponent
+constexpr int kSphere = 16;   // spherical harmonics of the viewing direction
+constexpr int kOut = 8;       // out of the colour network: r, g, b and padding
+
+// The weights of all layers in one array, each as (inputs, outputs), without biases. The first
+// layer of the colour network takes the geometry features, then the harmonics.
+constexpr int kDensity1 = 0;
+constexpr int kDensity2 = kDensity1 + kEncoded * kHidden;
+constexpr int kColor1 = kDensity2 + kHidden * kGeometry;
+constexpr int kColor1Sphere = kColor1 + kGeometry * kHidden;
+constexpr int kColor2 = kColor1Sphere + kSphere * kHidden;
+constexpr int kColor3 = kColor2 + kHidden * kHidden;
+constexpr int kWeights = kColor3 + kHidden * kOut;
+
+// Where the field lies and how fine it is. Box space: (x - centre) / half.
+struct FieldShape {
+  int resolution[kLevels];     // cells a side of the unit cube
+  int64_t offset[kLevels + 1]; // first entry of each level
+  bool dense[kLevels];         // one entry a vertex, else hashed
+  int grid;                    // cells a side of the occupancy grid, a multiple of 32
+  bool contracted;             // all of space is squeezed around the box; else the box is all
+  float centre[3], half;
+  float density_bias; // added to the density's exponent
+};
+
+// What rendering needs.
+struct FieldWeights {
+  const uint16_t *table; // (entries, kFeatures) half precision
+  const float *mlp;      // (kWeights)
+};
+
+// What training changes. Moments have the shape of their parameters.
+struct FieldState {
+  float *table, *table_first, *table_second; // (entries, kFeatures)
+  int16_t *table_steps;                      // (entries) updates so far, saturated
+  uint16_t *table_half;                      // (entries, kFeatures) the table, rounded
+  float *mlp, *mlp_first, *mlp_second;
+  float *exposure, *exposure_first, *exposure_second; // (images, 3) log gains, or null
+};
+
+// Marching: sample distances in box units, the same for all rays but for a shift of a part of a
+// step. See step_length in recon/math/field.h.
+struct MarchOptions {
+  float near, far;
+  float shortest, cone;
+  float min_weight;        // samples with less blending weight have no colour and no gradient
+  float min_transmittance; // rays end under it
+};
+
+// A photo: RGBA, colours premultiplied by alpha; weight 0..255 a pixel, or null.
+struct FieldImage {
+  const uint8_t *rgba, *weight;
+  View view;
+};
+
+// Rays given from outside, for tests. Distances in scene units.
+struct RayBatch {
+  int64_t n;
+  const float *origin, *direction; // (n, 3), scene space, unit directions
+  const float *jitter;             // (n), 0..1
+  const float *target;             // (n, 4) premultiplied colour and alpha
+  const float *background;         // (n, 3)
+  const int32_t *image;            // (n)
+};
+
+struct StepOptions {
+  uint32_t seed;
+  int64_t step; // 1 for the first update
+  int rays;
+  float huber_delta;
+  bool random_background;
+  float background[3];
+  float table_rate, mlp_rate, exposure_rate;
+  float beta1, beta2, epsilon;
+  float mlp_decay, exposure_decay; // gradients of decay/2 times the squared norm
+};
+
+struct StepResult {
+  double loss;     // mean over rays and channels
+  double error;    // mean squared error over rays and channels
+  int64_t marched; // samples whose density was evaluated
+  int64_t live;    // samples with colour and gradient
+};
+
+struct GridOptions {
+  uint32_t seed;
+  int occupied_every; // an occupied cell is looked at in one of so many updates
+  int all_every;      // any cell
+  float decay;        // of a cell's density before it is looked at
+  float shortest;     // marching step, box units
+  float threshold;    // opacity of a step that makes a cell occupied
+};
+
+// Seconds of CPU time over all threads.
+struct FieldTimings {
+  double march, encode, density, color, composite, backward, scatter, adam, grid;
+};
+
+class FieldEngine {
+public:
+  virtual ~FieldEngine();
+
+  virtual void set_images(const FieldImage *images, int n) = 0;
+
+  // (grid^3) densities: 0 where some training camera sees the cell, -1 elsewhere, and with `carve`
+  // also -1 where a photo is transparent.
+  virtual void mark_visible(const FieldShape &shape, float near, bool carve, float *density) = 0;
+  // (grid^3 / 8) bits, x fastest.
+  virtual void set_occupancy(const FieldShape &shape, const uint8_t *bits) = 0;
+  // Looks at some cells again, writes `density` and `bits`, and uses them.
+  virtual void update_grid(const FieldShape &shape, const FieldWeights &weights, float *density,
+                           uint8_t *bits, const GridOptions &options) = 0;
+
+  // One step of training on random rays of the images.
+  virtual StepResult train_step(const FieldShape &shape, const FieldState &state,
+                                const MarchOptions &march, const StepOptions &options) = 0;
+
+  // The same on given rays without an update: gradients of (entries, kFeatures), (kWeights) and
+  // (images, 3); what each ray rendered, (n, 3).
+  virtual StepResult gradients(const FieldShape &shape, const FieldState &state,
+                               const MarchOptions &march, const StepOptions &options,
+                               const RayBatch &rays, float *table, float *mlp, float *exposure,
+                               float *color) = 0;
+
+  // Encoding (n, kEncoded), density (n) per scene unit and colour (n, 3) at points (n, 3) in scene
+  // space seen along unit directions (n, 3). Null outputs are skipped.
+  virtual void query(const FieldShape &shape, const FieldWeights &weights, int64_t n,
+                     const float *points, const float *directions, float *encoded, float *density,
+                     float *color) = 0;
+
+  // color (H, W, 3) on the background, alpha (H, W), depth (H, W) expected z-depth in scene units
+  // or null. Stops early and returns false when *cancel becomes non-zero.
+  virtual void render(const FieldShape &shape, const FieldWeights &weights,
+                      const MarchOptions &march, const View &view, const float background[3],
+                      float *color, float *alpha, float *depth) = 0;
+
+  virtual FieldTimings timings(bool reset) = 0;
+};
+
+FieldEngine *create_field_generic();
+#if defined(__x86_64__)
+FieldEngine *create_field_v2();
+FieldEngine *create_field_v3();
+FieldEngine *create_field_v4();
+#endif
+
+} // namespace recon_cpu

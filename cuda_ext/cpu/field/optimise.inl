@@ -1,0 +1,92 @@
+// Adam (Kingma and Ba 2015). Entries of the hash table that a step did not touch keep their moments
+// and their count of updates, by which the bias of the moments is corrected.
+
+#include "cpu/field/state.h"
+
+RECON_BEGIN
+
+using recon_cpu::FieldState;
+using recon_cpu::StepOptions;
+
+void scatter_level(const FieldShape &shape, int level, const Group *groups, float *grad);
+
+namespace {
+
+// From this many updates on, the corrections are 1 to float precision (beta2 = 0.99).
+constexpr int kCorrections = 2048;
+
+struct Corrections {
+  float rate[kCorrections]; // learning rate times sqrt(1 - beta2^n) / (1 - beta1^n)
+
+  void fill(float rate_now, const StepOptions &o) {
+    double p1 = 1.0, p2 = 1.0;
+    for (float &r : rate) {
+      p1 *= static_cast<double>(o.beta1);
+      p2 *= static_cast<double>(o.beta2);
+      r = static_cast<float>(static_cast<double>(rate_now) * ::sqrt(1.0 - p2) / (1.0 - p1));
+    }
+  }
+  float at(int64_t step) const { return rate[step <= kCorrections ? step - 1 : kCorrections - 1]; }
+};
+
+RECON_FN float adam_step(float g, float rate, const StepOptions &o, float &m, float &v) {
+  m = o.beta1 * m + (1.0f - o.beta1) * g;
+  v = o.beta2 * v + (1.0f - o.beta2) * g * g;
+  return rate * m / (sqrtf(v) + o.epsilon);
+}
+
+// One level of the table, from gradients that are zero where nothing was touched, and are zero
+// afterwards.
+void adam_level(const FieldState &state, int64_t first, int64_t count, float *grad,
+                const StepOptions &o, const Corrections &corrections) {
+  typedef int32_t vi4 __attribute__((vector_size(16)));
+  const vf4 zero = {0, 0, 0, 0};
+  for (int64_t i = 0; i < count; ++i) {
+    const vf4 g = *reinterpret_cast<vf4 *>(grad + i * kFeatures);
+    const vi4 touched = g != zero;
+    if ((touched[0] | touched[1] | touched[2] | touched[3]) == 0)
+      continue;
+    *reinterpret_cast<vf4 *>(grad + i * kFeatures) = zero;
+    const vf4 total = g * 0.0f; // 0 only for finite gradients
+    if (!(total[0] + total[1] + total[2] + total[3] == 0.0f))
+      continue;
+    const int64_t at = first + i, offset = at * kFeatures;
+    int16_t &steps = state.table_steps[at];
+    steps = static_cast<int16_t>(steps < INT16_MAX ? steps + 1 : steps);
+    const float rate = corrections.at(steps);
+    vf4u *m = reinterpret_cast<vf4u *>(state.table_first + offset);
+    vf4u *v = reinterpret_cast<vf4u *>(state.table_second + offset);
+    vf4u *p = reinterpret_cast<vf4u *>(state.table + offset);
+    const vf4 m1 = o.beta1 * *m + (1.0f - o.beta1) * g;
+    const vf4 v1 = o.beta2 * *v + (1.0f - o.beta2) * g * g;
+    vf4 root;
+    for (int k = 0; k < 4; ++k)
+      root[k] = __builtin_sqrtf(v1[k]);
+    const vf4 p1 = *p - rate * m1 / (root + o.epsilon);
+    *m = m1;
+    *v = v1;
+    *p = p1;
+    store_half4(p1, state.table_half + offset);
+  }
+}
+
+// Sum of the groups' weight gradients, in order, and the decay's.
+void sum_mlp(const Group *groups, const float *mlp, float decay, float *out) {
+  for (int i = 0; i < recon_cpu::kWeights; ++i) {
+    float g = decay * mlp[i];
+    for (int k = 0; k < kGroups; ++k)
+      g += groups[k].mlp[i];
+    out[i] = g;
+  }
+}
+
+void adam_dense(float *p, float *m, float *v, const float *grad, int64_t n, float rate,
+                const StepOptions &o) {
+  for (int64_t i = 0; i < n; ++i)
+    if (grad[i] * 0.0f == 0.0f)
+      p[i] -= adam_step(grad[i], rate, o, m[i], v[i]);
+}
+
+} // namespace
+
+RECON_END

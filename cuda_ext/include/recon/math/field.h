@@ -1,0 +1,90 @@
+// Per-element mathematics of the hash-grid field: where a point lies, what the grid returns there,
+// and how density becomes colour. recon/nerf/reference.py states the same in torch.
+//
+// Mueller et al., "Instant Neural Graphics Primitives with a Multiresolution Hash Encoding", 2022;
+// the contraction after Barron et al., "Mip-NeRF 360", 2022, in the maximum norm.
+#pragma once
+
+#include "recon/math/scalar.h"
+
+RECON_BEGIN
+
+// Steps grow with the square of the distance from here on (box units): see step_length.
+constexpr double kFarFrom = 4.0;
+
+// Box space has the region of interest in [-1, 1]^3. Beyond it space is squeezed so that all of it
+// fits [-2, 2]^3: p stays where |p| <= 1, else p (2 - 1 / |p|) / |p|, with |p| = max |p_i|.
+// Returns the length that a step at p has before squeezing, over the one after, along p: max(1,
+// |p|)^2.
+template <class T> RECON_FN T contract(const T p[3], T out[3]) {
+  const T zero(0.0), one(1.0);
+  T norm = max_(p[0], zero - p[0]);
+  norm = max_(norm, max_(p[1], zero - p[1]));
+  norm = max_(norm, max_(p[2], zero - p[2]));
+  const T inv = one / max_(norm, one);
+  const T scale = (T(2.0) - inv) * inv;
+  for (int i = 0; i < 3; ++i)
+    out[i] = p[i] * scale;
+  return one / (inv * inv);
+}
+
+// The length of the marching step at distance t from the camera (box units): constant near by, then
+// growing with the distance as the footprint of a pixel does (`cone` radians), and with its square
+// where parallax can no longer tell depths apart.
+template <class T> RECON_FN T step_length(T t, T shortest, T cone) {
+  const T far_factor = max_(t * T(1.0 / kFarFrom), T(1.0));
+  return max_(shortest, t * cone) * far_factor;
+}
+
+// Trilinear weights of the eight corners of a cell, corner c at offset (c & 1, c >> 1 & 1, c >> 2),
+// from the position inside it.
+template <class T> RECON_FN void corner_weights(const T f[3], T w[8]) {
+  const T one(1.0);
+  const T x[2] = {one - f[0], f[0]}, y[2] = {one - f[1], f[1]}, z[2] = {one - f[2], f[2]};
+  for (int c = 0; c < 8; ++c)
+    w[c] = x[c & 1] * (y[c >> 1 & 1] * z[c >> 2]);
+}
+
+// Entries of the eight corners of the cell at `cell`, for unsigned integers U (a word or lanes of
+// them). Levels that fit the table are dense, with `side` vertices a side; others are hashed to
+// mask + 1 entries.
+template <class U>
+RECON_FN void corner_entries(const U cell[3], bool dense, uint32_t side, uint32_t mask,
+                             U entry[8]) {
+  if (dense) {
+    const U base = cell[0] + (cell[1] + cell[2] * side) * side;
+    for (uint32_t c = 0; c < 8; ++c)
+      entry[c] = base + ((c & 1) + ((c >> 1 & 1) + (c >> 2) * side) * side);
+  } else {
+    constexpr uint32_t kPrimeY = 2654435761u, kPrimeZ = 805459861u;
+    const U hx[2] = {cell[0], cell[0] + 1u};
+    const U y = cell[1] * kPrimeY, z = cell[2] * kPrimeZ;
+    const U hy[2] = {y, y + kPrimeY}, hz[2] = {z, z + kPrimeZ};
+    for (int c = 0; c < 8; ++c)
+      entry[c] = (hx[c & 1] ^ hy[c >> 1 & 1] ^ hz[c >> 2]) & mask;
+  }
+}
+
+// The density's exponent stays within this, in the value above and in the derivative on both sides.
+constexpr double kMaxExponent = 15.0;
+
+template <class T> RECON_FN T density_activation(T raw) { return exp_(min_(raw, T(kMaxExponent))); }
+// d(density)/d(raw), clamped: never 0, so that a density that ran away can come back.
+template <class T> RECON_FN T density_slope(T raw) {
+  return exp_(min_(max_(raw, T(-kMaxExponent)), T(kMaxExponent)));
+}
+template <class T> RECON_FN T opacity_of(T density, T length) {
+  return T(1.0) - exp_(T(0.0) - density * length);
+}
+template <class T> RECON_FN T sigmoid(T x) { return T(1.0) / (T(1.0) + exp_(T(0.0) - x)); }
+
+// Huber loss, quadratic up to `delta`, and its derivative.
+template <class T> RECON_FN T huber(T d, T delta) {
+  const T size = max_(d, T(0.0) - d);
+  return select(size < delta, T(0.5) * d * d, delta * (size - T(0.5) * delta));
+}
+template <class T> RECON_FN T huber_slope(T d, T delta) {
+  return min_(max_(d, T(0.0) - delta), delta);
+}
+
+RECON_END

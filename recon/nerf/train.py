@@ -1,0 +1,179 @@
+"""The training of a field."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from pathlib import Path
+
+from recon.errors import BackendUnavailable, TrainingError
+from recon.kernels import native_cpu
+from recon.kernels.field_ops import FieldShape, March, StepSettings
+from recon.kernels.native_field import FieldEngine, FieldState, TrainImage
+from recon.kernels.registry import probe
+from recon.nerf import schedule
+from recon.nerf.checkpoint import METHOD, Position, load_checkpoint, save_checkpoint
+from recon.nerf.images import load_training_images
+from recon.nerf.model import NerfModel
+from recon.nerf.options import NerfOptions
+from recon.nerf.region import Region, scene_region
+from recon.nerf.state import initial_state
+from recon.scene import PosedScene
+from recon.training.checkpoint import newest_readable
+from recon.training.loop import LoopTrainer, StepReport
+
+# A step through a cell must be this opaque for the cell to be sampled.
+_OPACITY = 0.01
+
+
+class NerfTrainer(LoopTrainer):
+    """Trains a field on a scene's training views; see `recon.model.Trainer`.
+
+    Args:
+        scene: what to train on. Held-out views are used for `EvalEvent` alone.
+        options: see `NerfOptions`.
+        checkpoint_dir: where checkpoints go, or None for none.
+        resume: go on from the newest readable checkpoint there.
+
+    Raises:
+        BackendUnavailable: the backend asked for does not train here.
+        TrainingError: no training views.
+        FormatError: a photo cannot be decoded.
+    """
+
+    def __init__(
+        self,
+        scene: PosedScene,
+        options: NerfOptions,
+        checkpoint_dir: Path | None = None,
+        *,
+        resume: bool = True,
+    ) -> None:
+        if options.backend != "native_cpu":
+            result = probe(options.backend)
+            raise BackendUnavailable(
+                f"backend {options.backend} cannot train a NeRF: {result.detail}",
+                remedy=result.remedy or "use --device cpu",
+            )
+        native_cpu.set_thread_count(options.threads)
+        super().__init__(scene, options, checkpoint_dir)
+        self._options = options
+        self._images: tuple[TrainImage, ...] = ()
+        self._rays = schedule.FIRST_RAYS
+        if not (resume and self._resume()):
+            self._start()
+
+    def _start(self) -> None:
+        options = self._options
+        self._region = scene_region(self._scene)
+        self._lay_out(
+            FieldShape(
+                base=options.base,
+                finest=options.finest,
+                log2_table=options.log2_table,
+                grid=options.grid,
+                contracted=not self._region.bounded,
+                centre=self._region.centre,
+                half=self._region.half,
+                density_bias=options.density_bias,
+            )
+        )
+        self._load_images()
+        density = self._engine.visible_density(self._region.near, carve=self._region.bounded)
+        photos = len(self._images) if options.exposure else None
+        self._state: FieldState = initial_state(self._shape, options.seed, density, photos)
+        self._engine.use_grid(self._state.weights)
+
+    def _resume(self) -> bool:
+        found = newest_readable(self._dir, METHOD, load_checkpoint, self._notices.append)
+        if found is None:
+            return False
+        self._state, position = found
+        self._step, self._seconds = position.step, position.seconds
+        self._rays, self._region = position.rays, position.region
+        self._lay_out(position.shape)
+        self._engine.use_grid(self._state.weights)
+        self._notices.append(f"resumed at step {self._step}")
+        return True
+
+    def _lay_out(self, shape: FieldShape) -> None:
+        self._shape = shape
+        self._engine = FieldEngine(shape)
+
+    def _load_images(self) -> None:
+        if not self._images:
+            self._images = load_training_images(
+                self._scene, self._options.long_side, native_cpu.thread_count()
+            )
+            self._engine.set_images(self._images)
+
+    @property
+    def _size(self) -> int:
+        return self._state.table.numel() + self._state.weights.mlp.numel()
+
+    def snapshot(self) -> NerfModel:
+        """A copy of the model as it is now."""
+        with self._lock:
+            weights = self._state.weights.clone()
+        return NerfModel(
+            self._shape, march_of(self._region, self._options, self._options.step_length), weights
+        )
+
+    def _prepare(self) -> None:
+        self._load_images()
+
+    def _train_step(self) -> StepReport:
+        options, progress = self._options, self.progress
+        rate = schedule.learning_rate(options, progress)
+        march = march_of(self._region, options, schedule.step_length(options, progress))
+        self._step += 1
+        result = self._engine.train_step(
+            self._state,
+            march,
+            StepSettings(
+                seed=options.seed,
+                step=self._step,
+                rays=self._rays,
+                huber_delta=options.huber_delta,
+                table_rate=rate,
+                mlp_rate=rate,
+            ),
+        )
+        if not math.isfinite(result.loss):
+            raise TrainingError(
+                f"the loss is not finite at step {self._step}",
+                remedy="continue from the last checkpoint with another --seed",
+            )
+        self._rays = schedule.next_rays(options, self._rays, result.live)
+        if self._step % schedule.GRID_EVERY == 0:
+            occupied_every, all_every, decay = schedule.grid_rhythm(self._step)
+            self._engine.update_grid(
+                self._state,
+                seed=(options.seed * 0x9E3779B1 + self._step) & 0xFFFFFFFF,
+                occupied_every=occupied_every,
+                all_every=all_every,
+                decay=decay,
+                shortest=options.step_length,
+                threshold=_OPACITY,
+            )
+        view = max((image.view for image in self._images), key=lambda v: v.width * v.height)
+        return StepReport(view.width, view.height, result.loss)
+
+    def _save(self, folder: Path) -> Path:
+        position = Position(self._step, self._seconds, self._rays, self._region, self._shape)
+        return save_checkpoint(folder, self._state, position)
+
+    def _closing_notices(self) -> Iterator[str]:
+        if not self._state.weights.occupied.any():
+            yield "the scene came out empty: the photos may not fit their cameras"
+
+
+def march_of(region: Region, options: NerfOptions, length: float) -> March:
+    """Marching through a region with steps of a length (box units)."""
+    return March(
+        near=region.near,
+        far=region.far,
+        shortest=length,
+        cone=0.0 if region.bounded else options.cone,
+        min_weight=options.min_weight,
+    )

@@ -1,0 +1,1 @@
+"""What training has in common, whatever the method: the loop, its clock, checkpoints on disk."""
