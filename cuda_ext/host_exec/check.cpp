@@ -58,10 +58,10 @@ bool run(const Case &c, uint32_t seed) {
   const std::vector<float> zeros(values.size());
   Device<float> params(values), first(zeros), second(zeros), grads(zeros);
   const auto pixels = static_cast<size_t>(c.width) * static_cast<size_t>(c.height);
-  Device<uint8_t> target(std::vector<uint8_t>(3 * pixels, 90)), weight({});
-  Device<float> error(std::vector<float>(n)), gradient(std::vector<float>(n));
-  Device<float> visible(std::vector<float>(n)), color(std::vector<float>(3 * pixels));
-  Device<float> alpha(std::vector<float>(pixels, 0.1f));
+  const std::vector<float> none(n), picture(3 * pixels), flat(pixels, 0.1f);
+  const std::vector<uint8_t> grey(3 * pixels, 90);
+  Device<uint8_t> target(grey);
+  Device<float> error(none), gradient(none), visible(none), color(picture), alpha(flat);
   const auto size = static_cast<float>(c.width + c.height);
   const View view = {c.width,
                      c.height,
