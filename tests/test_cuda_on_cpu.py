@@ -143,7 +143,7 @@ def many_splats(n: int) -> SplatTensors:
 
 
 @pytest.mark.parametrize(
-    "count", [5000, pytest.param(1_000_000, marks=pytest.mark.slow, id="million")]
+    "count", [5000, pytest.param(1_000_000, marks=pytest.mark.thorough, id="million")]
 )
 def test_many_splats_on_a_small_image(count: int) -> None:
     """More than one block of the sort, and lists of more than one batch and many buckets."""

@@ -11,7 +11,7 @@ import pytest
 NATIVE = Path(__file__).resolve().parents[1] / "cuda_ext"
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_steps_touch_no_memory_but_their_own(tmp_path: Path) -> None:
     compiler = shutil.which("g++") or shutil.which("clang++")
     if compiler is None:
