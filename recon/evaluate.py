@@ -95,6 +95,13 @@ class MethodEval:
     def height(self) -> int | None:
         return self._common_size()[1]
 
+    @property
+    def pixels_per_second(self) -> float | None:
+        """Rate of rendering over all views; None when there are none."""
+        seconds = sum(v.seconds for v in self.views.values())
+        pixels = sum(v.width * v.height for v in self.views.values())
+        return round(pixels / seconds, 1) if seconds > 0 else None
+
     def _common_size(self) -> tuple[int, int] | tuple[None, None]:
         """The size of most views; each view states its own."""
         sizes = Counter((v.width, v.height) for v in self.views.values())
@@ -112,6 +119,7 @@ class MethodEval:
             "width": self.width,
             "height": self.height,
             "render_seconds": _rounded(_mean([v.seconds for v in self.views.values()])),
+            "pixels_per_second": self.pixels_per_second,
             "views": {
                 name: {
                     "psnr": _rounded(v.psnr),

@@ -20,8 +20,9 @@ from PIL import Image
 from recon.capture import Capture, load_capture
 from recon.errors import ReconError
 from recon.fit.estimate import Cost, Workload
-from recon.fit.options import FitOptions
+from recon.fit.options import FitOptions, MethodName
 from recon.fit.parts import FitParts
+from recon.fit.quality import size_unit
 from recon.fit.storage import write_atomic
 from recon.geometry import Camera, Sim3, look_at
 from recon.model import (
@@ -65,7 +66,7 @@ class FakeModel:
     """A model that is one number: the steps it was trained for."""
 
     steps: int
-    method: str = "splat"
+    method: MethodName = "splat"
 
     @property
     def size(self) -> int:
@@ -89,6 +90,7 @@ class FakeTrainer:
     checkpoints: Path
     delay: float
     fail_at: int | None
+    method: MethodName = "splat"
     done: int = 0
     stopped: threading.Event = field(default_factory=threading.Event)
 
@@ -118,7 +120,7 @@ class FakeTrainer:
         self.stopped.set()
 
     def snapshot(self) -> FakeModel:
-        return FakeModel(self.done)
+        return FakeModel(self.done, self.method)
 
 
 @dataclass
@@ -127,7 +129,7 @@ class FakeMethod:
 
     delay: float = 0.0
     fail_at: int | None = None
-    name: str = "splat"
+    name: MethodName = "splat"
     trainers: list[FakeTrainer] = field(default_factory=list)
 
     def plan(self, options: FitOptions, backend: str) -> FakePlan:
@@ -142,15 +144,16 @@ class FakeMethod:
 
     def trainer(self, scene: PosedScene, plan: FakePlan, checkpoints: Path) -> FakeTrainer:
         assert scene.train_views
-        self.trainers.append(FakeTrainer(plan, checkpoints, self.delay, self.fail_at))
+        self.trainers.append(FakeTrainer(plan, checkpoints, self.delay, self.fail_at, self.name))
         return self.trainers[-1]
 
     def load(self, path: Path, backend: str) -> FakeModel:
         assert backend == "fake"
-        return FakeModel(json.loads(path.read_text())["steps"])
+        return FakeModel(json.loads(path.read_text())["steps"], self.name)
 
     def export(self, model: Any, path: Path) -> None:
-        write_atomic(path, f"ply {model.size}\n")
+        if self.name == "splat":
+            write_atomic(path, f"ply {model.size}\n")
 
 
 def fake_poses(
@@ -203,7 +206,7 @@ def fake_evaluate(
         {
             "psnr": psnr,
             "ssim": 0.8,
-            "splats": model.size,
+            size_unit(model.method): model.size,
             "width": SIZE,
             "height": SIZE,
             "views": views,
@@ -235,7 +238,8 @@ class Calls:
         return counts
 
 
-def fake_parts(method: FakeMethod | None = None, calls: Calls | None = None) -> FitParts:
+def fake_parts(*methods: FakeMethod, calls: Calls | None = None) -> FitParts:
+    """Parts with these methods; by default with splats alone."""
     calls = calls or Calls()
     return FitParts(
         load_capture=lambda folder, progress, ignore: load_capture(
@@ -246,20 +250,21 @@ def fake_parts(method: FakeMethod | None = None, calls: Calls | None = None) -> 
         pose_notices=lambda folder: (),
         evaluate=calls.counted("evaluate", fake_evaluate),
         write_report=calls.counted("report", fake_report),
-        choose_backend=lambda device: "fake",
-        method=method or FakeMethod(),
+        choose_backend=lambda device, method: "fake",
+        methods={method.name: method for method in methods or (FakeMethod(),)},
     )
 
 
 def main(words: list[str]) -> int:
-    """`recon fit` with fakes that take 20 ms a step."""
+    """`recon fit` with fakes of both methods that take 20 ms a step."""
     import tyro
 
     from recon.cli.commands import Fit
     from recon.cli.run_fit import run
 
     try:
-        return run(tyro.cli(Fit, args=words), fake_parts(FakeMethod(delay=0.02)))
+        methods = (FakeMethod(delay=0.02), FakeMethod(delay=0.02, name="nerf"))
+        return run(tyro.cli(Fit, args=words), fake_parts(*methods))
     except ReconError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code

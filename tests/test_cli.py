@@ -131,10 +131,16 @@ def test_json_is_alone_on_standard_output(
     out, err = capsys.readouterr()
     summary = json.loads(out)
     assert summary["psnr"] == 22.0
-    assert summary["seconds"].keys() == {"capture", "sfm", "train_splat", "evaluate", "report"}
-    assert "training: 20 steps" in err
+    assert summary["seconds"].keys() == {
+        "capture",
+        "sfm",
+        "train_splat",
+        "evaluate_splat",
+        "report",
+    }
+    assert "splats: 20 steps" in err
     assert run_eval.run(Eval(scene, json=True), fake_parts()) == 0
-    assert json.loads(capsys.readouterr().out)["psnr"] == 22.0
+    assert json.loads(capsys.readouterr().out)["splat"]["psnr"] == 22.0
 
 
 def test_the_summary_says_where_how_good_and_how_to_look(
@@ -158,7 +164,7 @@ def test_a_dry_run_writes_nothing_and_warns_of_a_refusal(
     assert command.run(Fit(scene, dry_run=True), fake_parts()) == 0
     out = capsys.readouterr().out
     assert "9 photos, 2 held out" in out
-    assert "training" in out
+    assert "splats" in out
     assert not (scene / "recon").exists()
     run_fit(FitOptions(scene), parts=fake_parts())
     before = sorted((p, p.stat().st_mtime_ns) for p in (scene / "recon").rglob("*"))

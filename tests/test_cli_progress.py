@@ -42,7 +42,7 @@ def test_a_terminal_shows_one_line_a_stage_that_fits(width: int) -> None:
         for event in STORY:
             reporter(event)
     last = stream.getvalue().split("\x1b[2K")[-1]
-    rows = [line for line in last.splitlines() if line.startswith(("photos", "cameras", "train"))]
+    rows = [line for line in last.splitlines() if line.startswith(("photos", "cameras", "splats"))]
     assert len(rows) == 3
     assert all(len(row.rstrip()) <= width - 4 for row in rows)
     assert "as before" in rows[1]
@@ -66,12 +66,12 @@ def test_a_log_gets_plain_lines_now_and_then() -> None:
         "note: skipped bad.jpg: cannot be decoded [error]",
         "photos: 8 photos, 1 held out (0.8 s)",
         "cameras: 8 of 8 photos (as before)",
-        "[3/5] training ...",
+        "[3/5] splats ...",
     ]
     eager = PlainReporter(Console(file=stream, width=80), interval=0.0)
     eager(Training(EvalEvent(100, 3.0, 26.713, 4)))
     eager(Training(STEP))
-    assert stream.getvalue().splitlines()[-1] == f"  training: {training_line(STEP, 26.713)}"
+    assert stream.getvalue().splitlines()[-1] == f"  splats: {training_line(STEP, 26.713, 'splat')}"
 
 
 def test_numbers_read_well() -> None:
@@ -83,6 +83,6 @@ def test_numbers_read_well() -> None:
         "1:02:03 h",
     ]
     assert [short_count(n) for n in (950, 18_345, 1_250_000)] == ["950", "18.3k", "1.25M"]
-    assert training_line(STEP, None) == (
+    assert training_line(STEP, None, "splat") == (
         "120/2000  1:00 min left  18.3k splats  31.2 step/s  loss 0.0412"
     )

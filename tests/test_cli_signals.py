@@ -15,6 +15,8 @@ from pathlib import Path
 import pytest
 from fit_fakes import make_photos
 
+from recon.fit.eventlog import read_events
+
 FAKES = Path(__file__).with_name("fit_fakes.py")
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
 
@@ -29,12 +31,15 @@ def start(scene: Path, *words: str) -> subprocess.Popen[str]:
     )
 
 
-def wait_for_step(scene: Path, step: int, process: subprocess.Popen[str]) -> None:
-    """Until the event log has reached a step."""
+def wait_for_step(
+    scene: Path, step: int, process: subprocess.Popen[str], method: str = "splat"
+) -> None:
+    """Until the event log has reached a step of a method."""
     log = scene / "recon" / "events.jsonl"
     limit = time.monotonic() + 60
     while time.monotonic() < limit:
-        if log.exists() and f'"step": {step},' in log.read_text():
+        words = f'"method": "{method}", "step": {step},'
+        if log.exists() and words in log.read_text():
             return
         assert process.poll() is None, process.communicate()
         time.sleep(0.01)
@@ -88,6 +93,24 @@ def test_a_signal_leaves_a_usable_model(tmp_path: Path, number: int, code: int) 
     for name in ("splat.ply", "splat.safetensors", "eval.json", "report.html"):
         assert (run / name).is_file()
     assert "Traceback" not in err
+
+
+def test_kill_9_in_the_second_method_costs_neither(tmp_path: Path) -> None:
+    scene = make_photos(tmp_path / "scene")
+    process = start(scene, "--method", "both")
+    wait_for_step(scene, 12, process, "nerf")
+    process.kill()
+    process.wait()
+    code, out, err = finish(start(scene, "--method", "both", "--json"))
+    assert code == 0, err
+    assert "splats: trained already" in err
+    assert {m: r["steps"] for m, r in json.loads(out)["methods"].items()} == {
+        "splat": 40,
+        "nerf": 40,
+    }
+    for method in ("splat", "nerf"):
+        events = read_events(scene / "recon" / "events.jsonl", method)
+        assert [e["step"] for e in events if e["type"] == "step"] == list(range(1, 41))
 
 
 def test_a_second_signal_ends_at_once(tmp_path: Path) -> None:

@@ -33,7 +33,13 @@ def test_a_run_leaves_what_the_contract_promises(scene: Path) -> None:
     assert (manifest["images"], manifest["registered"], manifest["failed"]) == (9, 9, {})
     assert manifest["split"]["test"] == ["000.jpg", "008.jpg"]
     assert len(manifest["split"]["train"]) == 7
-    assert set(manifest["stages"]) == {"capture", "sfm", "train_splat", "evaluate", "report"}
+    assert set(manifest["stages"]) == {
+        "capture",
+        "sfm",
+        "train_splat",
+        "evaluate_splat",
+        "report",
+    }
     for record in manifest["stages"].values():
         assert record["status"] == "done"
         assert record["seconds"] >= 0
@@ -49,7 +55,7 @@ def test_a_run_leaves_what_the_contract_promises(scene: Path) -> None:
     assert set(entry["views"]) == {"000.jpg", "008.jpg"}
     for name in ("splat.ply", "splat.safetensors", "events.jsonl", "report.html", "scene.json"):
         assert (run / name).is_file(), name
-    assert summary.psnr == entry["psnr"] == 22.0
+    assert summary.best.psnr == entry["psnr"] == 22.0
     assert summary.view_command.startswith("recon view ")
     assert summary.to_json()["version"] == 1
 
@@ -62,7 +68,7 @@ def test_the_same_command_again_does_nothing_again(scene: Path) -> None:
     assert calls.take() == {"load_scene": 1}
     assert second == replace(first, seconds=second.seconds)
     skipped = [e.stage for e in events if isinstance(e, StageFinished) and e.skipped]
-    assert skipped == ["sfm", "train_splat", "evaluate", "report"]
+    assert skipped == ["sfm", "train_splat", "evaluate_splat", "report"]
 
 
 def test_other_settings_are_refused_and_named(scene: Path) -> None:
@@ -96,7 +102,7 @@ def test_no_resume_trains_anew_and_keeps_fitting_poses(scene: Path) -> None:
     options = FitOptions(scene, steps=30, resume=False)
     summary = run_fit(options, parts=fake_parts(calls=calls))
     assert calls.take() == {"load_scene": 1, "evaluate": 1, "report": 1}
-    assert summary.steps == 30
+    assert summary.best.steps == 30
     steps = [e["step"] for e in read_events(scene / "recon" / "events.jsonl")]
     assert max(steps) == 30
     run_fit(FitOptions(scene, preset="draft", resume=False), parts=fake_parts(calls=calls))
@@ -123,14 +129,14 @@ def test_a_requested_stop_leaves_an_evaluated_model_and_goes_on_later(scene: Pat
                 pass
 
     summary = run_fit(FitOptions(scene), stop_at_seven, stop, fake_parts())
-    assert (summary.state, summary.steps, summary.psnr) == ("stopped", 7, 20.7)
+    assert (summary.state, summary.best.steps, summary.best.psnr) == ("stopped", 7, 20.7)
     manifest = RunDir.load(scene / "recon").manifest
     assert manifest.state == "stopped"
     assert manifest.stages["train_splat"].status == "stopped"
-    assert manifest.stages["evaluate"].status == "done"
+    assert manifest.stages["evaluate_splat"].status == "done"
     method = FakeMethod()
     summary = run_fit(FitOptions(scene), parts=fake_parts(method))
-    assert (summary.state, summary.steps, summary.psnr) == ("done", 40, 24.0)
+    assert (summary.state, summary.best.steps, summary.best.psnr) == ("done", 40, 24.0)
     events = read_events(scene / "recon" / "events.jsonl")
     steps = [e["step"] for e in events if e["type"] == "step"]
     assert steps == list(range(1, 41))

@@ -17,10 +17,11 @@ from PIL import Image
 from recon.errors import RunDirError
 from recon.geometry import Camera, Sim3, look_at
 from recon.report import write_report
-from recon.report.chart import ChartStyle, line_chart, thinned
-from recon.report.data import read_run
+from recon.report.chart import ChartStyle, Series, line_chart, thinned
+from recon.report.data import read_courses, read_run
 from recon.report.html import Html, el, join
 from recon.report.pictures import picture_views, worst_first
+from recon.report.race import reached_other
 from recon.report.ticks import linear_ticks, log_ticks, tick_label
 from recon.report.words import count, duration, share_of_range
 from recon.scene import PosedScene, SparsePoints, View
@@ -339,6 +340,48 @@ def test_several_methods_stand_side_by_side(tmp_path: Path) -> None:
     assert "Error of Gaussian splats" in page.words
     ranked = [name for name, _ in worst_first(read_run(run).methods)]
     assert ranked == ["b.jpg", "e.jpg", "a.jpg", "c/d.jpg"]
+    assert page.attributes("class").count("pics many") == 4
+
+
+def events_of(method: str, psnrs: list[float], views: int = 3) -> str:
+    events = [
+        {
+            "type": "eval",
+            "method": method,
+            "step": i,
+            "seconds": 10.0 * i,
+            "psnr": p,
+            "views": views,
+        }
+        for i, p in enumerate(psnrs, 1)
+    ]
+    return "".join(json.dumps(e) + "\n" for e in events)
+
+
+def test_one_chart_has_the_curves_of_all_methods(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run", VIEWS)
+    log = events_of("splat", [20.0, 25.0, 27.0]) + events_of("nerf", [15.0, 22.0, 25.5, 26.0])
+    (run / "events.jsonl").write_text(log)
+    evals = json.loads((run / "eval.json").read_text())
+    (run / "eval.json").write_text(json.dumps(evals | {"nerf": evals["splat"]}))
+    page = read_page(run)
+    (data,) = page.attributes("data-points")
+    said = [text for _, _, text in json.loads(data)]
+    assert said[0] == "Gaussian splats: 20.00 dB after 10 s"
+    assert said[-1] == "NeRF: 26.00 dB after 40 s"
+    # Splats had 26.0 dB after 30 s; the NeRF never had 27.0.
+    assert "not reached" in page.words
+    courses = read_courses(run / "events.jsonl")
+    assert reached_other(courses, "splat") == 30.0
+    assert reached_other(courses, "nerf") is None
+
+
+def test_a_race_on_different_views_is_none(tmp_path: Path) -> None:
+    path = tmp_path / "events.jsonl"
+    path.write_text(events_of("splat", [20.0, 30.0]) + events_of("nerf", [20.0], views=4))
+    assert reached_other(read_courses(path), "splat") is None
+    path.write_text(events_of("splat", [20.0, 30.0]))
+    assert reached_other(read_courses(path), "splat") is None
 
 
 def test_a_failing_disk_leaves_the_old_page(
@@ -391,7 +434,7 @@ def test_ticks_are_round_and_inside() -> None:
 )
 @pytest.mark.parametrize("log", [False, True])
 def test_charts_stay_inside_their_frame(points: list[tuple[float, float]], log: bool) -> None:
-    figure = line_chart(points, points[-1][0], ChartStyle("x", str, log=log))
+    figure = line_chart([Series(points)], points[-1][0], ChartStyle("x", str, log=log))
     (data,) = Page(figure).attributes("data-points")
     marks = json.loads(data)
     assert 1 <= len(marks) <= 400

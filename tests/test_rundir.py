@@ -88,7 +88,7 @@ def test_eval_keeps_the_entries_of_other_methods(tmp_path: Path) -> None:
     run = RunDir(tmp_path, FULL)
     run.write_eval("nerf", {"psnr": 1.0})
     run.write_eval("splat", {"psnr": 2.0})
-    run.discard_training("splat")
+    run.discard_training(["splat"])
     assert run.read_eval() == {"nerf": {"psnr": 1.0}}
 
 
@@ -164,12 +164,12 @@ def step(number: int) -> TrainEvent:
 
 def test_the_log_drops_what_a_resumed_training_repeats(tmp_path: Path) -> None:
     path = tmp_path / "events.jsonl"
-    log = EventLog(path)
+    log = EventLog(path, "splat")
     for event in (step(1), step(2), EvalEvent(2, 1.0, 20.0, 2), step(3), step(4)):
         log.append(event)
     with path.open("a") as file:
         file.write('{"type": "step", "st')  # killed half-way through a line
-    log = EventLog(path)
+    log = EventLog(path, "splat")
     log.append(step(3))
     log.append(step(4))
     kinds = [(e["type"], e["step"]) for e in read_events(path)]

@@ -153,7 +153,7 @@ def test_stop_and_save_asks_the_fit_and_ends_a_pause(tmp_path: Path) -> None:
 def test_after_training_there_is_nothing_to_pause(live: LiveView, tmp_path: Path) -> None:
     live(TrainingStarted(CountingTrainer(), ball_scene(tmp_path)))
     live(Training(FinishedEvent(1000, 60.0, "done")))
-    live(StageStarted("evaluate", 4, 5))
+    live(StageStarted("evaluate_splat", 4, 5))
     training = live.server.workspace.content.training
     assert training is not None
     assert training.state == "ended"

@@ -14,6 +14,7 @@ from recon.fit.options import (
     Device,
     FitOptions,
     Method,
+    MethodName,
     Poses,
     Preset,
     parse_duration,
@@ -29,7 +30,7 @@ Where = Annotated[Path, conf.Positional, conf.arg(metavar="RUN")]
 
 @dataclass(frozen=True)
 class Fit:
-    """Photos to an explorable, evaluated splat scene.
+    """Photos to an explorable, evaluated scene of Gaussian splats, a NeRF, or both.
 
     Finds the cameras (or takes those that lie beside the photos), trains on all photos but every
     eighth, measures how well those are predicted, and writes everything to SCENE/recon. Typed
@@ -44,7 +45,7 @@ class Fit:
     """Effort: draft for a first look, standard for daily use, high for the best picture."""
 
     steps: Annotated[int | None, _PRESET_INT] = None
-    """Training steps."""
+    """Training steps; not with --method both."""
 
     max_splats: Annotated[int | None, _PRESET_INT] = None
     """Ceiling on the number of splats."""
@@ -52,7 +53,8 @@ class Fit:
     time_budget: Annotated[
         str | None, conf.arg(metavar="TIME", help_behavior_hint="(default: no limit)")
     ] = None
-    """Finish training within this time, such as 90s, 5m or 1h; schedules are planned for it."""
+    """Finish training within this time, such as 90s, 5m or 1h; schedules are planned for it. With
+    --method both each method has this time."""
 
     resolution: int = DEFAULT_RESOLUTION
     """Longest side, in pixels, of the photos that are trained and evaluated on."""
@@ -64,7 +66,8 @@ class Fit:
     """Cameras: sfm computes them, given takes those beside the photos, auto prefers given."""
 
     method: Method = "splat"
-    """What is trained."""
+    """What is trained: splats, a NeRF, or both, one after the other from the same cameras. Methods
+    may be added to a run later: those that are there are kept."""
 
     seed: int = 0
     """Of everything that is random."""
@@ -163,13 +166,13 @@ class View:
 
 @dataclass(frozen=True)
 class Eval:
-    """Measure a run again: held-out PSNR and SSIM into eval.json, renders, and the report."""
+    """Measure all methods of a run again: PSNR and SSIM into eval.json, renders, the report."""
 
     path: Where
     """Scene or run directory."""
 
     json: Annotated[bool, conf.FlagCreatePairsOff] = False
-    """Print the entry of eval.json, alone on standard output."""
+    """Print eval.json, alone on standard output."""
 
 
 @dataclass(frozen=True)
@@ -196,6 +199,11 @@ class Render:
     fps: int = 30
     """Pictures a second of an mp4."""
 
+    method: Annotated[
+        MethodName | None, conf.arg(help_behavior_hint="(default: all that the run has)")
+    ] = None
+    """Whose model. Of several, an mp4 shows them side by side, PNG files go to a folder each."""
+
     def parsed_size(self) -> tuple[int, int] | None:
         """Width and height. Raises `OptionError` where `size` is none."""
         if self.size is None:
@@ -215,7 +223,7 @@ class Doctor:
 
 
 Command = (
-    Annotated[Fit, conf.subcommand("fit", description="Make a splat scene of a folder of photos.")]
+    Annotated[Fit, conf.subcommand("fit", description="Make a scene of a folder of photos.")]
     | Annotated[Check, conf.subcommand("check", description="Judge a capture before the run.")]
     | Annotated[View, conf.subcommand("view", description="Walk through a scene in the browser.")]
     | Annotated[Eval, conf.subcommand("eval", description="Measure held-out quality again.")]

@@ -16,7 +16,8 @@ from rich.text import Text
 
 from recon.cli.text import STAGE_TITLES, duration, training_line
 from recon.fit.events import (
-    STAGES,
+    ALL_STAGES,
+    TRAIN,
     FitEvent,
     Notice,
     StageFinished,
@@ -80,12 +81,12 @@ class PlainReporter:
     def __call__(self, event: FitEvent) -> None:
         match event:
             case StageStarted(stage, index, of):
-                self._last = time.monotonic()
+                self._last, self._psnr = time.monotonic(), None
                 self.say(f"[{index}/{of}] {STAGE_TITLES[stage]} ...")
             case StageProgress(stage, _, text):
                 self._now_and_then(stage, text)
-            case Training(StepEvent() as step):
-                self._now_and_then("train_splat", training_line(step, self._psnr))
+            case Training(StepEvent() as step, method):
+                self._now_and_then(TRAIN[method], training_line(step, self._psnr, method))
             case Training(EvalEvent() as quality):
                 self._psnr = quality.psnr
             case Training(NoticeEvent(text=text)) | Notice(text):
@@ -146,14 +147,14 @@ class LiveReporter:
     def __call__(self, event: FitEvent) -> None:
         match event:
             case StageStarted(stage, _, _):
-                self._rows[stage] = _Row(time.monotonic())
+                self._rows[stage], self._psnr = _Row(time.monotonic()), None
             case StageProgress(stage, fraction, text):
                 row = self._rows.setdefault(stage, _Row(time.monotonic()))
                 row.fraction, row.text = fraction, text
-            case Training(StepEvent() as step):
-                row = self._rows.setdefault("train_splat", _Row(time.monotonic()))
+            case Training(StepEvent() as step, method):
+                row = self._rows.setdefault(TRAIN[method], _Row(time.monotonic()))
                 row.fraction = step.step / max(step.total_steps, 1)
-                row.text = training_line(step, self._psnr)
+                row.text = training_line(step, self._psnr, method)
             case Training(EvalEvent() as quality):
                 self._psnr = quality.psnr
             case Training(NoticeEvent(text=text)) | Notice(text):
@@ -171,7 +172,7 @@ class LiveReporter:
         table.add_column(no_wrap=True, justify="right", min_width=8)
         table.add_column(no_wrap=True, width=12)
         table.add_column()  # the only one that gives way on a narrow terminal
-        for stage in STAGES:
+        for stage in ALL_STAGES:
             row = self._rows.get(stage)
             if row is None:
                 continue

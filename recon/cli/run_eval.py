@@ -16,6 +16,10 @@ from recon.fit.reevaluate import reevaluate
 def run(command: Eval, parts: FitParts | None = None) -> int:
     """Returns the exit code."""
     with make_reporter(Console(stderr=True)) as reporter:
-        entry = reevaluate(command.path, reporter, parts)
-    print(json.dumps(entry, indent=1) if command.json else quality_text(entry))
+        entries = reevaluate(command.path, reporter, parts)
+    if command.json:
+        print(json.dumps(entries, indent=1))
+    else:
+        for method, entry in entries.items():
+            print(f"{method}: {quality_text(entry)}")
     return 0

@@ -12,7 +12,14 @@ from recon.fit.rendering import RenderJob, render_run
 
 def run(command: Render, parts: FitParts | None = None) -> int:
     """Returns the exit code."""
-    job = RenderJob(command.views, command.out, command.parsed_size(), command.frames, command.fps)
+    job = RenderJob(
+        command.views,
+        command.out,
+        command.parsed_size(),
+        command.frames,
+        command.fps,
+        command.method,
+    )
     with Progress(console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task("rendering", total=None)
         count = render_run(

@@ -6,12 +6,13 @@ machines differ, by a factor of two as a rule. They scale with cores, pixels and
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from recon.fit.events import StageName
+from recon.fit.events import EVALUATE, TRAIN, StageName
 from recon.fit.machine import usable_threads
-from recon.fit.options import Preset
+from recon.fit.options import MethodName, Preset
 
 if TYPE_CHECKING:
     from recon.capture import Capture
@@ -78,24 +79,28 @@ def workload_of(
     )
 
 
-def stage_costs(work: Workload, preset: Preset, training: Cost) -> dict[StageName, Cost]:
-    """Costs of every stage, that of training given."""
+def stage_costs(
+    work: Workload, preset: Preset, training: Mapping[MethodName, Cost]
+) -> dict[StageName, Cost]:
+    """Costs of every stage in order, those of training given."""
     read = work.photos * work.source_megapixels * _READ_CPU_SECONDS_PER_MEGAPIXEL
     per_photo = _GIVEN_POSE_CPU_SECONDS if work.given_poses else _POSE_CPU_SECONDS[preset]
     evaluate = work.held_out * work.megapixels * _EVALUATE_CPU_SECONDS_PER_MEGAPIXEL
     renders = round(2 * work.held_out * work.megapixels * 1e6 * _PNG_BYTES_PER_PIXEL)
     picture = round(work.source_megapixels * 1e6 * 4)
-    return {
+    costs: dict[StageName, Cost] = {
         "capture": Cost(read / work.threads, _BASE_MEMORY, 0),
         "sfm": Cost(
             work.photos * per_photo / work.threads,
             _BASE_MEMORY + work.threads * 12 * picture,
             pose_bytes(work.photos, work.megapixels),
         ),
-        "train_splat": training,
-        "evaluate": Cost(evaluate / work.threads, training.memory, renders),
-        "report": Cost(_REPORT_SECONDS, _BASE_MEMORY, renders // 4),
     }
+    for method, cost in training.items():
+        costs[TRAIN[method]] = cost
+        costs[EVALUATE[method]] = Cost(evaluate / work.threads, cost.memory, renders)
+    costs["report"] = Cost(_REPORT_SECONDS, _BASE_MEMORY, renders // 4)
+    return costs
 
 
 def pose_bytes(photos: int, megapixels: float) -> int:

@@ -3,15 +3,31 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal
 
+from recon.fit.options import METHODS, MethodName
 from recon.model import Trainer, TrainEvent
 from recon.scene import PosedScene
 
-StageName = Literal["capture", "sfm", "train_splat", "evaluate", "report"]
-STAGES: tuple[StageName, ...] = ("capture", "sfm", "train_splat", "evaluate", "report")
+StageName = Literal[
+    "capture", "sfm", "train_splat", "evaluate_splat", "train_nerf", "evaluate_nerf", "report"
+]
+TRAIN: dict[MethodName, StageName] = {"splat": "train_splat", "nerf": "train_nerf"}
+EVALUATE: dict[MethodName, StageName] = {"splat": "evaluate_splat", "nerf": "evaluate_nerf"}
+
+
+def stages_of(methods: Sequence[MethodName]) -> tuple[StageName, ...]:
+    """The stages of a fit of these methods, in order."""
+    of_methods: list[StageName] = []
+    for method in methods:
+        of_methods.extend((TRAIN[method], EVALUATE[method]))
+    return ("capture", "sfm", *of_methods, "report")
+
+
+ALL_STAGES = stages_of(METHODS)
 
 
 @dataclass(frozen=True)
@@ -48,13 +64,15 @@ class TrainingStarted:
 
     trainer: Trainer
     scene: PosedScene
+    method: MethodName = "splat"
 
 
 @dataclass(frozen=True)
 class Training:
-    """An event of the trainer, passed on."""
+    """An event of a method's trainer, passed on."""
 
     event: TrainEvent
+    method: MethodName = "splat"
 
 
 @dataclass(frozen=True)
@@ -87,10 +105,17 @@ class StopRequest:
         for callback in callbacks:
             callback()
 
-    def on_request(self, callback: Callable[[], None]) -> None:
-        """Call `callback` on a request; at once when it was made already."""
+    @contextmanager
+    def heard_by(self, callback: Callable[[], None]) -> Iterator[None]:
+        """Inside, `callback` is called on a request; at once when it was made already."""
         with self._lock:
             self._callbacks.append(callback)
             already = self._event.is_set()
-        if already:
-            callback()
+        try:
+            if already:
+                callback()
+            yield
+        finally:
+            # A trainer that is done must not be kept in memory by its callback.
+            with self._lock:
+                self._callbacks.remove(callback)

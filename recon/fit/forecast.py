@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from recon.errors import RunDirError
 from recon.fit.estimate import stage_costs, workload_of
-from recon.fit.events import STAGES, StageName
+from recon.fit.events import EVALUATE, TRAIN, StageName
+from recon.fit.jobs import plan_jobs
 from recon.fit.machine import existing_parent, free_memory
 from recon.fit.manifest import Manifest
-from recon.fit.options import FitOptions
+from recon.fit.options import FitOptions, MethodName
 from recon.fit.parts import FitParts, default_parts
 from recon.fit.rundir import RunDir
 from recon.fit.settings import (
@@ -79,21 +81,21 @@ def forecast(options: FitOptions, parts: FitParts | None = None) -> Forecast:
         ReconError: the photos or the options cannot be used.
     """
     parts = parts or default_parts()
-    method = parts.method
     existing = RunDir.existing(options.run_path)
-    backend = parts.choose_backend(options.device)
-    plan = method.plan(options, backend)
+    jobs = plan_jobs(options, parts)
     capture = parts.load_capture(options.scene, lambda done, total: None, options.poses == "sfm")
     require_outside_photos(options, capture)
     given = capture.poses_for(options.poses) is not None
     work = workload_of(capture, options.resolution, given, options.threads)
     poses = pose_fingerprint(options, capture)
-    trained = training_fingerprint(options, method, plan, poses)
+    trained: dict[MethodName, str] = {
+        job.name: training_fingerprint(options, job, poses) for job in jobs
+    }
     done = _done(existing, options, poses, trained)
-    costs = stage_costs(work, options.preset, method.cost(plan, work))
+    costs = stage_costs(work, options.preset, {job.name: job.cost(work) for job in jobs})
     stages = tuple(
-        StageForecast(name, name in done, costs[name].seconds, costs[name].memory, costs[name].disk)
-        for name in STAGES
+        StageForecast(name, name in done, cost.seconds, cost.memory, cost.disk)
+        for name, cost in costs.items()
     )
     left = [stage for stage in stages if not stage.done]
     memory, disk = max((s.memory for s in left), default=0), sum(s.disk for s in left)
@@ -106,7 +108,7 @@ def forecast(options: FitOptions, parts: FitParts | None = None) -> Forecast:
         )
     if disk > free:
         warnings.append(f"about {megabytes(disk)} of disk are needed: choose another with --out")
-    settings = resolved_settings(options, method, plan)
+    settings = resolved_settings(options, jobs)
     try:
         require_writable(options.run_path)
         if existing is not None and options.resume:
@@ -122,7 +124,7 @@ def forecast(options: FitOptions, parts: FitParts | None = None) -> Forecast:
         width=work.width,
         height=work.height,
         poses=pose_source(options, capture),
-        backend=backend,
+        backend=", ".join(dict.fromkeys(job.backend for job in jobs)),
         stages=stages,
         seconds=sum(stage.seconds for stage in left),
         memory=memory,
@@ -133,14 +135,23 @@ def forecast(options: FitOptions, parts: FitParts | None = None) -> Forecast:
     )
 
 
-def _done(existing: RunDir | None, options: FitOptions, poses: str, trained: str) -> frozenset[str]:
+def _done(
+    existing: RunDir | None,
+    options: FitOptions,
+    poses: str,
+    trained: Mapping[MethodName, str],
+) -> frozenset[str]:
     """Stages that would be skipped."""
     if existing is None:
         return frozenset()
     wanted: dict[StageName, str] = {"sfm": poses}
     if options.resume:
-        wanted |= {"train_splat": trained, "evaluate": trained, "report": trained}
-    return frozenset(name for name, mark in wanted.items() if existing.is_done(name, mark))
+        for method, mark in trained.items():
+            wanted |= {TRAIN[method]: mark, EVALUATE[method]: mark}
+    done = {name for name, mark in wanted.items() if existing.is_done(name, mark)}
+    # The report is made anew when anything before it is.
+    whole = done == set(wanted) and options.resume and existing.report.is_file()
+    return frozenset(done | {"report"} if whole else done)
 
 
 def _found(manifest: Manifest) -> str:

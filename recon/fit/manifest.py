@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal, cast, get_args
 
 from recon.errors import RunDirError
+from recon.fit.options import METHODS, MethodName
 
 MANIFEST_VERSION = 1
 MANIFEST_NAME = "manifest.json"
@@ -50,7 +51,7 @@ class Manifest:
         state: of the run as a whole.
         created, updated: UTC, ISO 8601.
         scene: absolute path of the folder of photos.
-        method: what was trained: "splat".
+        method: what the last command asked for: "splat", "nerf" or "both".
         images: usable photos.
         registered: photos that have a camera; None before poses are known.
         failed: photos without a camera: name -> reason.
@@ -59,7 +60,7 @@ class Manifest:
         split: "train" and "test": sorted names; "source": what fixed it.
         poses: where cameras came from: "sfm" or the format that was given.
         settings: every option of the run, resolved: nothing is left to a default.
-        backend: who does the arithmetic, e.g. "native_cpu".
+        backend: who does the arithmetic, e.g. "native_cpu"; several with commas between.
         versions: of recon, Python and the packages that shape the result.
         norm_from_world: {"scale", "rotation" (3x3), "translation" (3)}; None before poses.
         training: method -> {"seconds" of pure training, "steps", "reason" of its end}.
@@ -93,7 +94,12 @@ class Manifest:
     @property
     def trained(self) -> bool:
         """Whether training has begun, so that there is something to continue or to lose."""
-        return f"train_{self.method}" in self.stages
+        return bool(self.methods)
+
+    @property
+    def methods(self) -> tuple[MethodName, ...]:
+        """The methods whose training has begun."""
+        return tuple(name for name in METHODS if f"train_{name}" in self.stages)
 
     def seconds(self, stage: str) -> float:
         """Wall time that a stage has taken so far, 0 when it never ran."""

@@ -12,7 +12,11 @@ from recon.errors import OptionError
 Preset = Literal["draft", "standard", "high"]
 Device = Literal["auto", "cpu", "cuda"]
 Poses = Literal["auto", "sfm", "given"]
-Method = Literal["splat"]
+MethodName = Literal["splat", "nerf"]
+Method = Literal["splat", "nerf", "both"]
+
+METHODS: tuple[MethodName, ...] = ("splat", "nerf")
+"""All methods, in the order in which they are trained and listed."""
 
 DEFAULT_RESOLUTION = 960
 DEFAULT_RUN_NAME = "recon"
@@ -43,11 +47,14 @@ class FitOptions:
     Attributes:
         scene: folder of photos.
         out: run directory; None for SCENE/recon.
-        method: which kind of model is trained.
+        method: which kind of model is trained; "both" trains one after the other, from the same
+            cameras.
         preset: the level of effort that the dials below start from.
-        steps: training steps; None for the preset's.
+        steps: training steps; None for the preset's. Not with "both": a step of splats is a whole
+            picture, one of a NeRF a few thousand rays.
         max_splats: ceiling on the number of splats; None for the preset's.
         time_budget: training time in seconds that the schedules are planned for; None for none.
+            With "both", each method has all of it: they are then compared at equal time.
         resolution: longest side, in pixels, of the photos that are trained and evaluated on.
         device: where training runs.
         poses: "given" takes cameras that lie beside the photos, "sfm" finds them, "auto" takes
@@ -83,6 +90,19 @@ class FitOptions:
         for name, value, low, high in limits:
             if value is not None and not low <= value <= high:
                 raise OptionError(f"{name} must lie between {low:,} and {high:,}, not {value:,}")
+        if self.method == "both" and self.steps is not None:
+            raise OptionError(
+                "--steps with --method both: a step means another thing to each method",
+                remedy="use --time-budget, or train one after the other in the same folder: "
+                "--method splat --steps N, then --method nerf --steps M",
+            )
+        if self.method == "nerf" and self.max_splats is not None:
+            raise OptionError("--max-splats is for splats", remedy="leave it away")
+
+    @property
+    def methods(self) -> tuple[MethodName, ...]:
+        """What is trained, in order."""
+        return METHODS if self.method == "both" else (self.method,)
 
     @property
     def run_path(self) -> Path:

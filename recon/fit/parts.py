@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from recon.errors import BackendUnavailable
 from recon.fit.estimate import Cost, Workload
-from recon.fit.options import Device, FitOptions
+from recon.fit.options import Device, FitOptions, MethodName
 from recon.model import RadianceModel, Trainer
 from recon.scene import PosedScene
 
@@ -48,7 +49,7 @@ class TrainableMethod(Protocol):
     def load(self, path: Path, backend: str) -> RadianceModel: ...
 
     def export(self, model: RadianceModel, path: Path) -> None:
-        """Write the file that other programs read."""
+        """Write the file that other programs read; a method that has none writes nothing."""
         ...
 
 
@@ -71,8 +72,8 @@ class FitParts:
         pose_notices: what `pose_capture` wants the person to know, from the run directory.
         evaluate: (model, scene, long side, folder for renders, progress) -> held-out quality.
         write_report: makes report.html in a run directory.
-        choose_backend: device -> name of the backend that trains.
-        method: what is trained.
+        choose_backend: (device, method) -> name of the backend that trains.
+        methods: what can be trained, by name.
     """
 
     load_capture: Callable[[Path, Callable[[int, int], None], bool], Capture]
@@ -85,8 +86,22 @@ class FitParts:
         [RadianceModel, PosedScene, int, Path, Callable[[int, int], None]], SceneEvaluation
     ]
     write_report: Callable[[Path], Path]
-    choose_backend: Callable[[Device], str]
-    method: TrainableMethod
+    choose_backend: Callable[[Device, MethodName], str]
+    methods: Mapping[MethodName, TrainableMethod]
+
+    def method(self, name: MethodName) -> TrainableMethod:
+        """A method by its name.
+
+        Raises:
+            BackendUnavailable: this version cannot train it.
+        """
+        found = self.methods.get(name)
+        if found is None:
+            raise BackendUnavailable(
+                f"this version of recon has no method {name!r}",
+                remedy=f"choose another --method: {', '.join(self.methods)}; or update recon",
+            )
+        return found
 
 
 def default_parts() -> FitParts:
@@ -111,5 +126,5 @@ def default_parts() -> FitParts:
         ),
         write_report=write_report,
         choose_backend=choose_backend,
-        method=SplatMethod(),
+        methods={"splat": SplatMethod()},
     )

@@ -10,14 +10,16 @@ from recon.errors import ReconError
 from recon.fit import stages
 from recon.fit.estimate import stage_costs, workload_of
 from recon.fit.events import (
-    STAGES,
+    TRAIN,
     Listener,
     Notice,
     StageFinished,
     StageStarted,
     StopRequest,
+    stages_of,
 )
 from recon.fit.fingerprint import digest
+from recon.fit.jobs import plan_jobs
 from recon.fit.manifest import Manifest
 from recon.fit.options import FitOptions
 from recon.fit.parts import FitParts, default_parts
@@ -30,7 +32,9 @@ from recon.fit.settings import (
     require_same_photos,
     require_same_settings,
     resolved_settings,
+    trained_anew,
     training_fingerprint,
+    with_other_methods,
 )
 from recon.fit.storage import clear_disk_errors, require_space, require_writable
 from recon.fit.summary import FitSummary
@@ -43,7 +47,7 @@ def run_fit(
     stop: StopRequest | None = None,
     parts: FitParts | None = None,
 ) -> FitSummary:
-    """Make a model of the photos in `options.scene`, or finish what an earlier run began.
+    """Make models of the photos in `options.scene`, or finish what an earlier run began.
 
     Args:
         options: what to make.
@@ -59,15 +63,14 @@ def run_fit(
     require_writable(where)
     existing = RunDir.existing(where)
     parts = parts or default_parts()
-    backend = parts.choose_backend(options.device)
-    plan = parts.method.plan(options, backend)
-    settings = resolved_settings(options, parts.method, plan)
+    jobs = plan_jobs(options, parts)
+    settings = resolved_settings(options, jobs)
     if existing is not None and options.resume:
         require_same_settings(existing.manifest, settings, where)
 
     # The photos are read before anything is written: a wrong folder stays as it was.
     start = time.monotonic()
-    listener(StageStarted("capture", 1, len(STAGES)))
+    listener(StageStarted("capture", 1, len(stages_of(options.methods))))
     capture = parts.load_capture(
         options.scene, count_progress(listener, "capture", "photos"), options.poses == "sfm"
     )
@@ -79,17 +82,18 @@ def run_fit(
 
     with RunDir.locked(where):
         # Read again under the lock: another process may have finished in between.
-        run = RunDir.existing(where) or _new_run(options, parts)
+        run = RunDir.existing(where) or _new_run(options)
         if not options.resume:
-            run.discard_training(parts.method.name)
+            run.discard_training(trained_anew(run.manifest, settings, photo_inputs(capture), jobs))
         run.update(
             state="running",
-            settings=settings,
-            backend=backend,
+            method=options.method,
+            settings=with_other_methods(settings, run.manifest),
+            backend=", ".join(dict.fromkeys(job.backend for job in jobs)),
             versions=package_versions(),
             error=None,
         )
-        session = Session(options, run, parts, plan, backend, listener, stop)
+        session = Session(options, run, parts, jobs, listener, stop)
         try:
             with clear_disk_errors(where):
                 _record_capture(session, capture, time.monotonic() - start)
@@ -103,18 +107,18 @@ def run_fit(
             raise
 
 
-def _new_run(options: FitOptions, parts: FitParts) -> RunDir:
+def _new_run(options: FitOptions) -> RunDir:
     created = now()
     scene = str(options.scene.absolute())
-    return RunDir(options.run_path, Manifest("running", created, created, scene, parts.method.name))
+    return RunDir(options.run_path, Manifest("running", created, created, scene, options.method))
 
 
 def _require_space(session: Session, capture: Capture) -> None:
     """Refuse to start what the disk cannot hold; a stage that is done needs no more."""
-    options, method = session.options, session.parts.method
+    options = session.options
     given = capture.poses_for(options.poses) is not None
     work = workload_of(capture, options.resolution, given, options.threads)
-    costs = stage_costs(work, options.preset, method.cost(session.plan, work))
+    costs = stage_costs(work, options.preset, {job.name: job.cost(work) for job in session.jobs})
     done = {name for name, record in session.run.manifest.stages.items() if record.status == "done"}
     require_space(session.run.path, sum(c.disk for name, c in costs.items() if name not in done))
 
@@ -139,14 +143,23 @@ def _record_capture(session: Session, capture: Capture, seconds: float) -> None:
 
 
 def _run_stages(session: Session, capture: Capture) -> FitSummary:
-    options, run, method = session.options, session.run, session.parts.method
+    options, run = session.options, session.run
     poses = pose_fingerprint(options, capture)
-    trained = training_fingerprint(options, method, session.plan, poses)
     scene = stages.pose(session, capture)
-    model = stages.train(session, scene, trained)
-    changed = stages.evaluate(session, scene, model, trained)
-    stopped = run.manifest.stages["train_splat"].status == "stopped"
+    changed = False
+    for job in session.jobs:
+        if session.stop() and run.trained_methods:
+            break  # what there is, is reported; the same command trains the rest
+        trained = training_fingerprint(options, job, poses)
+        # Each is measured before the next begins: a look at the first need not wait for the last.
+        model = stages.train(session, job, scene, trained)
+        changed |= stages.evaluate(session, job, scene, model, trained)
+    records = run.manifest.stages
+    whole = all(
+        TRAIN[job.name] in records and records[TRAIN[job.name]].status == "done"
+        for job in session.jobs
+    )
     # Before the report, which states it.
-    run.update(state="stopped" if stopped else "done")
+    run.update(state="done" if whole else "stopped")
     stages.report(session, changed)
     return FitSummary.of(run)

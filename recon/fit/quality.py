@@ -1,8 +1,13 @@
-"""A method's entry in eval.json in words."""
+"""Figures of a method in words."""
 
 from __future__ import annotations
 
 from typing import Any
+
+
+def size_unit(method: str) -> str:
+    """What a model's size counts; also the key of the size in eval.json."""
+    return "splats" if method == "splat" else "parameters"
 
 
 def quality_text(entry: dict[str, Any]) -> str:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from recon.errors import RunDirError
 from recon.fit import stages
-from recon.fit.events import Listener, StopRequest
-from recon.fit.options import FitOptions
+from recon.fit.events import TRAIN, Listener, StopRequest
+from recon.fit.jobs import Job
+from recon.fit.models import load_model, no_model, trained_methods
+from recon.fit.options import FitOptions, MethodName
 from recon.fit.parts import FitParts, default_parts
-from recon.fit.rendering import load_model
 from recon.fit.rundir import RunDir
 from recon.fit.session import Session
 
@@ -18,7 +18,9 @@ from recon.fit.session import Session
 def reevaluate(
     path: Path, listener: Listener = lambda event: None, parts: FitParts | None = None
 ) -> dict[str, Any]:
-    """Renew eval.json, the renders and the report of a run; returns the entry of its method.
+    """Renew eval.json, the renders and the report of a run; returns eval.json's content.
+
+    All methods are measured that have a trained model.
 
     Raises:
         RunDirError: there is no run, or it has no model yet.
@@ -27,21 +29,24 @@ def reevaluate(
     parts = parts or default_parts()
     with RunDir.locked(folder):
         run = RunDir.load(folder)
-        settings = run.manifest.settings
-        trained = run.manifest.stages.get("train_splat")
-        if trained is None or "resolution" not in settings:
-            raise RunDirError(
-                "this run has no trained model yet",
-                where=run.path,
-                remedy=f"finish it with: recon fit {run.manifest.scene}",
-            )
-        backend = parts.choose_backend(settings.get("device", "auto"))
+        settings, records = run.manifest.settings, run.manifest.stages
+        methods: list[MethodName] = [
+            name for name in trained_methods(run) if TRAIN[name] in records
+        ]
+        if not methods or "resolution" not in settings:
+            raise no_model(run)
+        device = settings.get("device", "auto")
+        jobs = tuple(
+            Job(name, parts.method(name), None, parts.choose_backend(device, name))
+            for name in methods
+        )
         options = FitOptions(
             scene=Path(run.manifest.scene), out=folder, resolution=settings["resolution"]
         )
-        session = Session(options, run, parts, None, backend, listener, StopRequest())
+        session = Session(options, run, parts, jobs, listener, StopRequest())
         scene = parts.load_scene(folder)
-        model = load_model(run, parts)
-        stages.evaluate(session, scene, model, trained.fingerprint)
+        for job in jobs:
+            model = load_model(run, parts, job.name)
+            stages.evaluate(session, job, scene, model, records[TRAIN[job.name]].fingerprint)
         stages.report(session, changed=True)
-        return run.read_eval()[parts.method.name]
+        return run.read_eval()

@@ -1,4 +1,4 @@
-"""Rendering a trained model to pictures or a video."""
+"""Rendering the trained models of a run to pictures or a video."""
 
 from __future__ import annotations
 
@@ -12,14 +12,16 @@ from typing import Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from recon.errors import OptionError, RunDirError
+from recon.errors import OptionError
 from recon.evaluate import picture_files, save_png, to_rgb8
+from recon.fit.models import load_model, trained_methods
+from recon.fit.options import MethodName
 from recon.fit.orbit import orbit_cameras
 from recon.fit.parts import FitParts, default_parts
 from recon.fit.rundir import RunDir
 from recon.fit.storage import clear_disk_errors, make_writable_folder
 from recon.geometry import Camera
-from recon.model import RadianceModel, RenderOptions
+from recon.model import RenderOptions
 from recon.scene import PosedScene
 
 Views = Literal["test", "train", "all", "orbit"]
@@ -37,6 +39,8 @@ class RenderJob:
         size: width and height in pixels; None for the size of the photos.
         frames: pictures of the flight.
         fps: pictures a second of a video.
+        method: whose model; None for those of all methods of the run: pictures then go to a
+            folder for each, and a video shows them side by side.
     """
 
     views: Views
@@ -44,6 +48,7 @@ class RenderJob:
     size: tuple[int, int] | None = None
     frames: int = 120
     fps: int = 30
+    method: MethodName | None = None
 
     def __post_init__(self) -> None:
         if self.size is not None and not all(8 <= side <= MAX_SIDE for side in self.size):
@@ -70,45 +75,33 @@ def render_run(
     progress: Callable[[int, int], None] = lambda done, total: None,
     parts: FitParts | None = None,
 ) -> int:
-    """Render the model of a run; returns the number of pictures.
+    """Render the models of a run; returns the number of pictures (of frames of a video).
 
     Raises:
-        RunDirError: there is no run, it has no model yet, or `job.out` cannot be written to.
+        RunDirError: there is no run, it has no such model yet, or `job.out` cannot be written to.
         OptionError: there is no view of the wanted kind.
     """
     run = RunDir.find(path)
     parts = parts or default_parts()
-    model = load_model(run, parts)
+    models = {name: load_model(run, parts, name) for name in trained_methods(run, job.method)}
     scene = parts.load_scene(run.path)
     named = tuple(_cameras(scene, job))
     if not named:
         raise OptionError(f"this run has no {job.views} views", remedy="choose other --views")
     options = RenderOptions(background=scene.background or (0.0, 0.0, 0.0))
     open_sink: AbstractContextManager[PictureSink] = (
-        _video(job.out, named, job.fps) if job.video else _pictures(job.out)
+        _video(job.out, named, job.fps, len(models)) if job.video else _pictures(job.out)
     )
     with clear_disk_errors(job.out), open_sink as sink:
         for done, (file, camera) in enumerate(named):
             progress(done, len(named))
-            sink(file, to_rgb8(model.render(camera, options).color))
-    return len(named)
-
-
-def load_model(run: RunDir, parts: FitParts) -> RadianceModel:
-    """The trained model of a run.
-
-    Raises:
-        RunDirError: there is none yet.
-    """
-    method = parts.method
-    file = run.model(method.name)
-    if not file.is_file():
-        raise RunDirError(
-            "this run has no trained model yet",
-            where=run.path,
-            remedy=f"finish it with: recon fit {run.manifest.scene}",
-        )
-    return method.load(file, parts.choose_backend(run.manifest.settings.get("device", "auto")))
+            renders = {m: to_rgb8(models[m].render(camera, options).color) for m in models}
+            if job.video:
+                sink(file, np.concatenate(list(renders.values()), axis=1))
+            else:
+                for method, picture in renders.items():
+                    sink(file if len(renders) == 1 else f"{method}/{file}", picture)
+    return len(named) if job.video else len(named) * len(models)
 
 
 def _cameras(scene: PosedScene, job: RenderJob) -> Iterator[tuple[str, Camera]]:
@@ -138,7 +131,9 @@ def _pictures(folder: Path) -> Iterator[PictureSink]:
 
 
 @contextmanager
-def _video(path: Path, named: Sequence[tuple[str, Camera]], fps: int) -> Iterator[PictureSink]:
+def _video(
+    path: Path, named: Sequence[tuple[str, Camera]], fps: int, abreast: int
+) -> Iterator[PictureSink]:
     import av
 
     sizes = {(camera.width, camera.height) for _, camera in named}
@@ -153,7 +148,8 @@ def _video(path: Path, named: Sequence[tuple[str, Camera]], fps: int) -> Iterato
     try:
         with av.open(str(partial), "w") as container:
             stream = container.add_stream("libx264", rate=Fraction(fps))
-            stream.width, stream.height = next(iter(sizes))
+            width, height = next(iter(sizes))
+            stream.width, stream.height = abreast * width, height
             stream.pix_fmt = "yuv420p"
             stream.options = {"crf": "18", "preset": "medium"}
 

@@ -6,16 +6,18 @@ import contextlib
 import dataclasses
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from recon.errors import ReconError, RunDirError
+from recon.fit.eventlog import forget_events
+from recon.fit.events import EVALUATE, TRAIN
 from recon.fit.lock import RunLock
 from recon.fit.manifest import MANIFEST_NAME, Manifest, StageRecord, StageStatus, parse_manifest
-from recon.fit.options import DEFAULT_RUN_NAME
+from recon.fit.options import DEFAULT_RUN_NAME, METHODS, MethodName
 from recon.fit.storage import clear_disk_errors, make_writable_folder, write_atomic
 
 FROM_CHECK = ("check", "diagnosis.json")
@@ -72,7 +74,7 @@ class RunDir:
         return self.path / f"{method}.safetensors"
 
     def exported(self, method: str) -> Path:
-        """The trained model in the file format that other programs read."""
+        """The trained model in a file format that other programs read, where there is one."""
         return self.path / f"{method}.ply"
 
     # Opening.
@@ -189,17 +191,26 @@ class RunDir:
         with clear_disk_errors(self.eval_path):
             write_atomic(self.eval_path, text + "\n")
 
-    def discard_training(self, method: str) -> None:
-        """Remove what training left (checkpoints, models, renders, report), keep the poses."""
+    @property
+    def trained_methods(self) -> tuple[MethodName, ...]:
+        """The methods that have a trained model, in order."""
+        return tuple(name for name in METHODS if self.model(name).is_file())
+
+    def discard_training(self, methods: Collection[MethodName]) -> None:
+        """Remove what training these methods left, and the report; keep the poses."""
         with clear_disk_errors(self.path):
-            for folder in (self.checkpoints(method), self.renders / method):
-                if folder.exists():
-                    shutil.rmtree(folder)
-            for file in (self.model(method), self.exported(method), self.events, self.report):
-                file.unlink(missing_ok=True)
+            for method in methods:
+                for folder in (self.checkpoints(method), self.renders / method):
+                    if folder.exists():
+                        shutil.rmtree(folder)
+                for file in (self.model(method), self.exported(method)):
+                    file.unlink(missing_ok=True)
+            self.report.unlink(missing_ok=True)
+            forget_events(self.events, methods)
             if self.eval_path.exists():
-                entries = {k: v for k, v in self.read_eval().items() if k != method}
+                entries = {k: v for k, v in self.read_eval().items() if k not in methods}
                 write_atomic(self.eval_path, json.dumps(entries, indent=1) + "\n")
-        kept = {k: v for k, v in self.manifest.stages.items() if k in ("capture", "sfm")}
-        training = {k: v for k, v in self.manifest.training.items() if k != method}
+        gone = {"report", *(stage[m] for m in methods for stage in (TRAIN, EVALUATE))}
+        kept = {k: v for k, v in self.manifest.stages.items() if k not in gone}
+        training = {k: v for k, v in self.manifest.training.items() if k not in methods}
         self.update(stages=kept, training=training)

@@ -6,18 +6,18 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
 
 from recon.errors import ReconError
 from recon.fit.events import (
-    STAGES,
     Listener,
     StageFinished,
     StageName,
     StageProgress,
     StageStarted,
     StopRequest,
+    stages_of,
 )
+from recon.fit.jobs import Job
 from recon.fit.manifest import StageStatus
 from recon.fit.options import FitOptions
 from recon.fit.parts import FitParts
@@ -63,15 +63,13 @@ class Session:
     """One call of `run_fit` on an open run directory.
 
     Attributes:
-        plan: the method's own options, resolved.
-        backend: who does the arithmetic.
+        jobs: the methods that are trained, in order.
     """
 
     options: FitOptions
     run: RunDir
     parts: FitParts
-    plan: Any
-    backend: str
+    jobs: tuple[Job, ...]
     tell: Listener
     stop: StopRequest
 
@@ -81,7 +79,8 @@ class Session:
         record = self.run.manifest.stages.get(name)
         goes_on = record is not None and record.fingerprint == fingerprint
         before = record.seconds if record and goes_on and record.status != "done" else 0.0
-        self.tell(StageStarted(name, STAGES.index(name) + 1, len(STAGES)))
+        stages = stages_of([job.name for job in self.jobs])
+        self.tell(StageStarted(name, stages.index(name) + 1, len(stages)))
         self.run.set_stage(name, "running", before, fingerprint)
         clock = StageClock(before)
         try:

@@ -4,49 +4,59 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from recon.capture import Capture
 from recon.errors import OptionError, RunDirError
 from recon.fit.fingerprint import differing_photos, differing_settings, digest
+from recon.fit.jobs import Job
 from recon.fit.manifest import InputFile, Manifest
-from recon.fit.options import DEFAULT_RUN_NAME, FitOptions
-from recon.fit.parts import TrainableMethod
+from recon.fit.options import DEFAULT_RUN_NAME, METHODS, FitOptions, MethodName
 
 
-def identity(options: FitOptions, method: TrainableMethod, plan: Any) -> dict[str, Any]:
-    """All settings that decide the result; two runs of equal identity may continue each other.
+def _shared_identity(options: FitOptions) -> dict[str, Any]:
+    """What decides the results of all methods.
 
-    Threads and device are none of them: a run may move to another machine half-way.
+    Threads and device are none of it: a run may move to another machine half-way.
     """
-    return _plain(
-        {
-            "preset": options.preset,
-            "poses": options.poses,
-            "resolution": options.resolution,
-            "seed": options.seed,
-            **method.identity(plan),
-        }
-    )
+    return {
+        "preset": options.preset,
+        "poses": options.poses,
+        "resolution": options.resolution,
+        "seed": options.seed,
+    }
 
 
-def resolved_settings(options: FitOptions, method: TrainableMethod, plan: Any) -> dict[str, Any]:
-    """Everything that was decided, as plain JSON data, for the manifest."""
+def resolved_settings(options: FitOptions, jobs: Sequence[Job]) -> dict[str, Any]:
+    """Everything that was decided, as plain JSON data, for the manifest.
+
+    `identity` holds what decides the results, that of each method under its name: two runs of
+    equal identity may continue each other.
+    """
+    shared = _shared_identity(options)
     return _plain(
         {
             "method": options.method,
-            "preset": options.preset,
-            "poses": options.poses,
-            "resolution": options.resolution,
-            "seed": options.seed,
+            **shared,
             "device": options.device,
             "threads": options.threads,
-            method.name: dataclasses.asdict(plan),
-            "identity": identity(options, method, plan),
+            **{job.name: dataclasses.asdict(job.plan) for job in jobs},
+            "identity": {**shared, **{job.name: job.identity() for job in jobs}},
         }
     )
+
+
+def with_other_methods(settings: Mapping[str, Any], old: Manifest) -> dict[str, Any]:
+    """The settings together with those of methods that only the run so far has trained."""
+    before = old.settings.get("identity", {})
+    kept = [name for name in old.methods if name not in settings and name in before]
+    return {
+        **settings,
+        **{name: old.settings[name] for name in kept if name in old.settings},
+        "identity": {**settings["identity"], **{name: before[name] for name in kept}},
+    }
 
 
 def _plain(data: Mapping[str, Any]) -> dict[str, Any]:
@@ -61,9 +71,35 @@ def require_same_settings(old: Manifest, settings: Mapping[str, Any], where: Pat
     """
     if not old.trained:
         return
-    changes = differing_settings(old.settings.get("identity", {}), settings["identity"])
+    changes = _changes(old, settings)
     if changes:
         raise _other_run(old, changes, where)
+
+
+def _changes(old: Manifest, settings: Mapping[str, Any]) -> list[str]:
+    """What differs of that which is shared, and of each method that both runs train."""
+    compared = {key for key in settings["identity"] if key not in METHODS or key in old.methods}
+    before, after = old.settings.get("identity", {}), settings["identity"]
+    return differing_settings(
+        {key: before.get(key) for key in compared}, {key: after[key] for key in compared}
+    )
+
+
+def trained_anew(
+    old: Manifest,
+    settings: Mapping[str, Any],
+    inputs: Mapping[str, InputFile],
+    jobs: Sequence[Job],
+) -> tuple[MethodName, ...]:
+    """Methods whose results --no-resume discards: those it trains, and those that it would make
+    untrue, because they were made from other photos or cameras.
+    """
+    shared = {key: value for key, value in settings["identity"].items() if key not in METHODS}
+    before = old.settings.get("identity", {})
+    same = all(before.get(key) == value for key, value in shared.items())
+    if not same or differing_photos(old.inputs, inputs):
+        return METHODS
+    return tuple(job.name for job in jobs)
 
 
 def require_same_photos(old: Manifest, new: Mapping[str, InputFile], where: Path) -> None:
@@ -102,11 +138,9 @@ def pose_fingerprint(options: FitOptions, capture: Capture) -> str:
     return digest(["sfm", photos, capture.split, cameras, options.resolution, options.seed])
 
 
-def training_fingerprint(
-    options: FitOptions, method: TrainableMethod, plan: Any, poses: str
-) -> str:
-    """Of all that the trained model depends on."""
-    return digest(["train", poses, identity(options, method, plan)])
+def training_fingerprint(options: FitOptions, job: Job, poses: str) -> str:
+    """Of all that a method's trained model depends on."""
+    return digest(["train", poses, _shared_identity(options), job.name, _plain(job.identity())])
 
 
 def require_outside_photos(options: FitOptions, capture: Capture) -> None:

@@ -6,8 +6,17 @@ from typing import TYPE_CHECKING
 
 from recon.errors import TrainingError
 from recon.fit.eventlog import EventLog
-from recon.fit.events import Notice, StageName, StageProgress, Training, TrainingStarted
-from recon.fit.quality import quality_text
+from recon.fit.events import (
+    EVALUATE,
+    TRAIN,
+    Notice,
+    StageProgress,
+    Training,
+    TrainingStarted,
+)
+from recon.fit.fingerprint import digest
+from recon.fit.jobs import Job
+from recon.fit.quality import quality_text, size_unit
 from recon.fit.session import Session, StageClock
 from recon.fit.settings import pose_fingerprint, pose_source
 from recon.fit.storage import clear_disk_errors
@@ -65,55 +74,50 @@ def pose(session: Session, capture: Capture) -> PosedScene:
     return scene
 
 
-def train(session: Session, scene: PosedScene, fingerprint: str) -> RadianceModel | None:
+def train(session: Session, job: Job, scene: PosedScene, fingerprint: str) -> RadianceModel | None:
     """A trained model, saved and exported; None when an earlier run did it."""
-    run, method = session.run, session.parts.method
-    name: StageName = "train_splat"
-    if run.is_done(name, fingerprint) and run.model(method.name).is_file():
+    run = session.run
+    name = TRAIN[job.name]
+    if run.is_done(name, fingerprint) and run.model(job.name).is_file():
         session.skip(name, "trained already")
         return None
     with session.stage(name, fingerprint) as clock:
         session.check_stop(name)
         if not scene.train_views:
             raise TrainingError("no photo is left to train on", remedy="add photos")
-        checkpoints = run.checkpoints(method.name)
+        checkpoints = run.checkpoints(job.name)
         checkpoints.mkdir(parents=True, exist_ok=True)
-        trainer = method.trainer(scene, session.plan, checkpoints)
-        session.stop.on_request(trainer.stop)
-        session.tell(TrainingStarted(trainer, scene))
-        log = EventLog(run.events)
-        finished: FinishedEvent | None = None
-        for event in trainer.run():
-            log.append(event)
-            session.tell(Training(event))
-            if isinstance(event, CheckpointEvent):
-                # So that an attempt that is killed later leaves its time behind.
-                run.set_stage(name, "running", clock.seconds(), fingerprint)
-            if isinstance(event, FinishedEvent):
-                finished = event
+        trainer = job.method.trainer(scene, job.plan, checkpoints)
+        with session.stop.heard_by(trainer.stop):
+            session.tell(TrainingStarted(trainer, scene, job.name))
+            log = EventLog(run.events, job.name)
+            finished: FinishedEvent | None = None
+            for event in trainer.run():
+                log.append(event)
+                session.tell(Training(event, job.name))
+                if isinstance(event, CheckpointEvent):
+                    # So that an attempt that is killed later leaves its time behind.
+                    run.set_stage(name, "running", clock.seconds(), fingerprint)
+                if isinstance(event, FinishedEvent):
+                    finished = event
         if finished is None:
             raise TrainingError("training ended without saying why; this is a bug in the trainer")
         model = trainer.snapshot()
-        _save(session, model)
-        _describe(clock, finished, model.size)
+        with clear_disk_errors(run.path):
+            job.method.export(model, run.exported(job.name))
+            model.save(run.model(job.name))
+        _describe(clock, finished, f"{model.size:,} {size_unit(job.name)}")
         outcome = {
             "seconds": round(finished.seconds, 3),
             "steps": finished.step,
             "reason": finished.reason,
         }
-        run.update(training={**run.manifest.training, method.name: outcome})
+        run.update(training={**run.manifest.training, job.name: outcome})
     return model
 
 
-def _save(session: Session, model: RadianceModel) -> None:
-    run, method = session.run, session.parts.method
-    with clear_disk_errors(run.path):
-        method.export(model, run.exported(method.name))
-        model.save(run.model(method.name))
-
-
-def _describe(clock: StageClock, finished: FinishedEvent, size: int) -> None:
-    clock.text = f"{finished.step:,} steps, {size:,} splats"
+def _describe(clock: StageClock, finished: FinishedEvent, size: str) -> None:
+    clock.text = f"{finished.step:,} steps, {size}"
     if finished.reason == "time":
         clock.text += " (time budget used up)"
     if finished.reason == "stopped":
@@ -122,27 +126,31 @@ def _describe(clock: StageClock, finished: FinishedEvent, size: int) -> None:
 
 
 def evaluate(
-    session: Session, scene: PosedScene, model: RadianceModel | None, fingerprint: str
+    session: Session,
+    job: Job,
+    scene: PosedScene,
+    model: RadianceModel | None,
+    fingerprint: str,
 ) -> bool:
     """Quality on held-out views into eval.json, renders beside it; False when done already."""
-    run, method = session.run, session.parts.method
-    entry = run.read_eval().get(method.name) if run.eval_path.exists() else None
-    if model is None and entry is not None and run.is_done("evaluate", fingerprint):
-        session.skip("evaluate", "evaluated already")
+    run, name = session.run, EVALUATE[job.name]
+    entry = run.read_eval().get(job.name) if run.eval_path.exists() else None
+    if model is None and entry is not None and run.is_done(name, fingerprint):
+        session.skip(name, "evaluated already")
         return False
-    with session.stage("evaluate", fingerprint) as clock:
+    with session.stage(name, fingerprint) as clock:
         if model is None:
-            model = method.load(run.model(method.name), session.backend)
+            model = job.method.load(run.model(job.name), job.backend)
         result = session.parts.evaluate(
             model,
             scene,
             session.options.resolution,
             run.renders,
-            session.counter("evaluate", "held-out views"),
+            session.counter(name, "held-out views"),
         )
-        seconds = run.manifest.training.get(method.name, {}).get("seconds")
+        seconds = run.manifest.training.get(job.name, {}).get("seconds")
         entry = {**result.to_json(), "train_seconds": seconds}
-        run.write_eval(method.name, entry)
+        run.write_eval(job.name, entry)
         clock.text = quality_text(entry)
     return True
 
@@ -150,7 +158,9 @@ def evaluate(
 def report(session: Session, changed: bool) -> None:
     """report.html, made anew whenever something before it changed."""
     run = session.run
-    fingerprint = run.manifest.stages["evaluate"].fingerprint
+    records = run.manifest.stages
+    measured = {name: records[name].fingerprint for name in EVALUATE.values() if name in records}
+    fingerprint = digest(["report", measured])
     if not changed and run.is_done("report", fingerprint) and run.report.is_file():
         session.skip("report", "written already")
         return

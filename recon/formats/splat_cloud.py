@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +11,15 @@ from numpy.typing import NDArray
 from recon.errors import FormatError
 
 F32 = NDArray[np.float32]
+
+
+def normalised_quats(quats: F32) -> F32:
+    """Unit quaternions (N, 4); the identity where the norm is 0."""
+    # float64, so that neither tiny nor huge values leave its range when squared.
+    q = quats.astype(np.float64)
+    norm = np.linalg.norm(q, axis=1, keepdims=True)
+    identity = np.array([1.0, 0.0, 0.0, 0.0])
+    return np.where(norm > 0, q / np.where(norm > 0, norm, 1.0), identity).astype(np.float32)
 
 
 @dataclass(frozen=True)
@@ -49,6 +59,20 @@ class SplatCloud:
                 f"log_scales {self.log_scales.shape}, "
                 f"logit_opacities {self.logit_opacities.shape}, sh {self.sh.shape}"
             )
+
+    def require_finite(self, where: Path) -> None:
+        """Raise `FormatError`, naming `where` they should have gone, unless all values are."""
+        for field in ("means", "quats", "log_scales", "logit_opacities", "sh"):
+            if not np.isfinite(getattr(self, field)).all():
+                raise FormatError(
+                    f"the splats have {field} that are not finite",
+                    where=where,
+                    remedy="this model is broken; take an earlier checkpoint",
+                )
+
+    def unit_quats(self) -> F32:
+        """(N, 4) normalised rotations; the identity where the norm is 0."""
+        return normalised_quats(self.quats)
 
     def __len__(self) -> int:
         return len(self.means)

@@ -8,8 +8,8 @@ Opacity is a logit, scales are logarithms, rotations are wxyz.
 
 from __future__ import annotations
 
+import itertools
 import os
-import uuid
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -18,7 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recon.errors import FormatError
-from recon.formats.splat_cloud import SplatCloud
+from recon.formats.output import write_whole
+from recon.formats.splat_cloud import SplatCloud, normalised_quats
 
 MAX_HEADER_BYTES = 64 * 1024
 # Finite stand-ins for an opacity of exactly 0 or 1 and a scale of exactly 0, which converters
@@ -64,25 +65,10 @@ def write_splat_ply(path: Path, cloud: SplatCloud) -> None:
             "end_header\n",
         ]
     )
-    for field in ("means", "quats", "log_scales", "logit_opacities", "sh"):
-        if not np.isfinite(getattr(cloud, field)).all():
-            raise FormatError(
-                f"the splats have {field} that are not finite",
-                where=path,
-                remedy="this model is broken; take an earlier checkpoint",
-            )
-    partial = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
-    try:
-        with partial.open("wb") as file:
-            file.write(header.encode("ascii"))
-            for start in range(0, len(cloud), _ROWS_PER_WRITE):
-                file.write(_rows(cloud, slice(start, start + _ROWS_PER_WRITE)).tobytes())
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(partial, path)
-    except BaseException:
-        partial.unlink(missing_ok=True)
-        raise
+    cloud.require_finite(path)
+    starts = range(0, len(cloud), _ROWS_PER_WRITE)
+    rows = (_rows(cloud, slice(start, start + _ROWS_PER_WRITE)).tobytes() for start in starts)
+    write_whole(path, itertools.chain([header.encode("ascii")], rows))
 
 
 def read_splat_ply(path: Path) -> SplatCloud:
@@ -141,18 +127,9 @@ def _rows(cloud: SplatCloud, part: slice) -> NDArray[np.float32]:
         sh[:, 1:].transpose(0, 2, 1).reshape(len(means), 3 * (sh.shape[1] - 1)),
         cloud.logit_opacities[part, None],
         cloud.log_scales[part],
-        _normalised(cloud.quats[part]),
+        normalised_quats(cloud.quats[part]),
     ]
     return np.concatenate(columns, axis=1).astype("<f4")
-
-
-def _normalised(quats: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Unit quaternions (N, 4); the identity where the norm is 0."""
-    # float64, so that neither tiny nor huge values leave its range when squared.
-    q = quats.astype(np.float64)
-    norm = np.linalg.norm(q, axis=1, keepdims=True)
-    identity = np.array([1.0, 0.0, 0.0, 0.0])
-    return np.where(norm > 0, q / np.where(norm > 0, norm, 1.0), identity).astype(np.float32)
 
 
 def _read_header(file: BinaryIO, path: Path) -> _Layout:
@@ -277,7 +254,7 @@ def _cloud_from_table(table: NDArray[np.void], sh_rest: int, path: Path) -> Spla
     for what, values in parts.items():
         if not np.isfinite(values).all():
             raise _bad(path, f"it has {what} that are no finite numbers")
-    return SplatCloud(means, _normalised(quats), log_scales, opacity, sh)
+    return SplatCloud(means, normalised_quats(quats), log_scales, opacity, sh)
 
 
 def _bad(path: Path, why: str) -> FormatError:

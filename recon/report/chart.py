@@ -1,11 +1,11 @@
-"""A line chart of one quantity over training time, as inline SVG."""
+"""A line chart of a quantity over training time, of one or several methods, as inline SVG."""
 
 from __future__ import annotations
 
 import json
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from recon.report.html import Html, el
 from recon.report.ticks import linear_ticks, log_ticks, tick_label
@@ -38,16 +38,47 @@ class ChartStyle:
     cls: str = ""
 
 
-def line_chart(points: Sequence[Point], until: float, style: ChartStyle) -> Html:
-    """A figure of (seconds, value) points, sorted by time, on a time axis from 0 to `until`.
+@dataclass(frozen=True)
+class Series:
+    """One line: (seconds, value) points, at least one, sorted by time.
 
-    There must be at least one point.
+    Attributes:
+        label: whose it is; "" where there is only one.
+        cls: class of the line, which decides its colour.
     """
-    shown = thinned(points)
+
+    points: Sequence[Point]
+    label: str = ""
+    cls: str = ""
+
+    def text(self, text: str) -> str:
+        """A text about the line, with its label where it has one."""
+        return f"{self.label}: {text}" if self.label else text
+
+
+def line_chart(series: Sequence[Series], until: float, style: ChartStyle) -> Html:
+    """A figure of lines on a time axis from 0 to `until` seconds."""
+    caption = el("figcaption", el("span", style.title), el("b", *_last_values(series, style)))
+    return el("figure", caption, chart_svg(series, until, style), class_=_classes(style.cls))
+
+
+def _classes(cls: str) -> str:
+    return f"chart {cls}".strip()
+
+
+def _last_values(series: Sequence[Series], style: ChartStyle) -> list[Html]:
+    """The value at the end of each line, in its colour where there are several."""
+    texts = [s.text(style.format(s.points[-1][1])) for s in series]
+    return [el("span", t, class_=s.cls or None) for s, t in zip(series, texts, strict=True)]
+
+
+def chart_svg(series: Sequence[Series], until: float, style: ChartStyle) -> Html:
+    """The drawing alone, without caption; its looks come from the page's style sheet."""
+    lines = [replace(s, points=thinned(s.points)) for s in series]
     minutes = until > 150
     divisor = 60.0 if minutes else 1.0
-    axis = _ValueAxis.fitting([v for _, v in shown], style)
-    span = max(until, shown[-1][0], 1e-9)
+    axis = _ValueAxis.fitting([v for s in lines for _, v in s.points], style)
+    span = max(until, *(s.points[-1][0] for s in lines), 1e-9)
 
     def x(seconds: float) -> float:
         return round(_LEFT + (WIDTH - _LEFT - _RIGHT) * seconds / span, 1)
@@ -65,13 +96,19 @@ def line_chart(points: Sequence[Point], until: float, style: ChartStyle) -> Html
         if x(t * divisor) < WIDTH - 32  # the unit stands there
     ]
     unit = el("text", "min" if minutes else "s", class_="unit", x=WIDTH - 4, y=HEIGHT - 9)
-    path = "M" + "L".join(f"{x(s)} {y(v)}" for s, v in shown)
-    marks = [el("path", d=path, class_="line")]
-    if style.dots or len(shown) == 1:
-        marks += [el("circle", cx=x(s), cy=y(v), r=3, class_="dot") for s, v in shown]
-    hover = [[x(s), y(v), f"{style.format(v)} after {_time(s)}"] for s, v in shown]
-    last = style.format(points[-1][1])
-    svg = el(
+    marks: list[Html] = []
+    hover: list[list[float | str]] = []
+    for line in lines:
+        path = "M" + "L".join(f"{x(s)} {y(v)}" for s, v in line.points)
+        drawn = [el("path", d=path, class_="line")]
+        if style.dots or len(line.points) == 1:
+            drawn += [el("circle", cx=x(s), cy=y(v), r=3, class_="dot") for s, v in line.points]
+        marks.append(el("g", *drawn, class_=line.cls or None))
+        hover += [
+            [x(s), y(v), line.text(f"{style.format(v)} after {_time(s)}")] for s, v in line.points
+        ]
+    last = ", ".join(s.text(style.format(s.points[-1][1])) for s in series)
+    return el(
         "svg",
         el("title", f"{style.title} against training time; at the end {last}"),
         *grid,
@@ -82,8 +119,6 @@ def line_chart(points: Sequence[Point], until: float, style: ChartStyle) -> Html
         role="img",
         data_points=json.dumps(hover, separators=(",", ":")),
     )
-    caption = el("figcaption", el("span", style.title), el("b", last))
-    return el("figure", caption, svg, class_=f"chart {style.cls}".strip())
 
 
 def thinned(points: Sequence[Point], limit: int = _MAX_POINTS) -> list[Point]:

@@ -76,6 +76,7 @@ class MethodFigures:
     size_unit: str
     train_seconds: float | None
     render_seconds: float | None
+    pixels_per_second: float | None
     views: tuple[ViewFigures, ...]
     unscored: Mapping[str, str]
     definitions: Mapping[str, str]
@@ -101,14 +102,15 @@ class RunData:
 
     Attributes:
         folder: the run directory.
-        facts, methods, course, scene: its parts.
+        facts, methods, scene: its parts.
+        courses: the course of each method's training.
         notes: what is missing or could not be read, in plain words.
     """
 
     folder: Path
     facts: RunFacts
     methods: tuple[MethodFigures, ...]
-    course: TrainingCourse
+    courses: Mapping[str, TrainingCourse]
     scene: PosedScene | None
     notes: tuple[str, ...]
 
@@ -124,7 +126,7 @@ def read_run(folder: Path) -> RunData:
         folder=folder,
         facts=_facts(manifest, folder),
         methods=tuple(methods),
-        course=_course(folder / "events.jsonl", notes),
+        courses=read_courses(folder / "events.jsonl", notes),
         scene=_scene(folder, notes),
         notes=tuple(notes),
     )
@@ -225,6 +227,7 @@ def _method(name: str, entry: Mapping[str, Any]) -> MethodFigures:
         size_unit=unit,
         train_seconds=number(entry, "train_seconds"),
         render_seconds=number(entry, "render_seconds"),
+        pixels_per_second=number(entry, "pixels_per_second"),
         views=tuple(_view(view, table(views, view), files[view]) for view in views),
         unscored=_texts(entry, "unscored"),
         definitions=_texts(entry, "definitions"),
@@ -246,31 +249,43 @@ def _is_file_name(name: str) -> bool:
     return plain and name not in ("", ".", "..") and "\0" not in name
 
 
-def _course(path: Path, notes: list[str]) -> TrainingCourse:
+def read_courses(path: Path, notes: list[str] | None = None) -> dict[str, TrainingCourse]:
+    """By method; lines that do not say are of splats, which once were all that there was.
+
+    What cannot be read is added to `notes`.
+    """
+    notes = [] if notes is None else notes
+    by_method: dict[str, list[dict[str, Any]]] = {}
+    try:
+        for event in _events(path):
+            by_method.setdefault(_text(event, "method") or "splat", []).append(event)
+    except FileNotFoundError:
+        notes.append(f"There is no {path.name}: the course of training is not shown.")
+    except OSError as error:
+        notes.append(f"{path.name} cannot be read: {_local(error, path.parent)}.")
+    return {method: _course(events) for method, events in by_method.items()}
+
+
+def _course(events: list[dict[str, Any]]) -> TrainingCourse:
     loss: list[tuple[float, float]] = []
     size: list[tuple[float, float]] = []
     psnr: list[tuple[float, float]] = []
     notices: list[str] = []
     psnr_views = 0
-    try:
-        for event in _events(path):
-            kind, seconds = event.get("type"), number(event, "seconds")
-            if kind == "notice":
-                notices.append(_text(event, "text"))
-            if seconds is None:
-                continue
-            if kind == "step":
-                if (value := number(event, "loss")) is not None:
-                    loss.append((seconds, value))
-                if (splats := number(event, "size")) is not None:
-                    size.append((seconds, splats))
-            if kind == "eval" and (value := number(event, "psnr")) is not None:
-                psnr.append((seconds, value))
-                psnr_views = whole(event, "views") or 0
-    except FileNotFoundError:
-        notes.append(f"There is no {path.name}: the course of training is not shown.")
-    except OSError as error:
-        notes.append(f"{path.name} cannot be read: {_local(error, path.parent)}.")
+    for event in events:
+        kind, seconds = event.get("type"), number(event, "seconds")
+        if kind == "notice":
+            notices.append(_text(event, "text"))
+        if seconds is None:
+            continue
+        if kind == "step":
+            if (value := number(event, "loss")) is not None:
+                loss.append((seconds, value))
+            if (splats := number(event, "size")) is not None:
+                size.append((seconds, splats))
+        if kind == "eval" and (value := number(event, "psnr")) is not None:
+            psnr.append((seconds, value))
+            psnr_views = whole(event, "views") or 0
     kept = tuple(text for text in dict.fromkeys(notices) if text)
     return TrainingCourse(
         tuple(sorted(loss)), tuple(sorted(size)), tuple(sorted(psnr)), psnr_views, kept

@@ -52,7 +52,7 @@ def render_page(run: RunData) -> str:
         "div",
         sections.header(run),
         sections.top(run, views),
-        sections.method_table(run.methods),
+        sections.method_table(run),
         sections.held_out(run, views),
         sections.training(run),
         sections.cameras(run, views),
@@ -224,6 +224,7 @@ def _files(folder: Path) -> list[tuple[str, str]]:
     words = {
         "splat.ply": "the splats; opens in SuperSplat, Unreal, Unity and others",
         "splat.safetensors": "the splats as recon itself reads them",
+        "nerf.safetensors": "the NeRF as recon itself reads it",
         "eval.json": "the figures of this page",
         "manifest.json": "inputs, settings, versions, times",
         "events.jsonl": "the course of training",

@@ -112,7 +112,7 @@ document.querySelectorAll(".split").forEach(enliven);
 document.querySelectorAll(".chart svg").forEach((svg) => {
   const points = JSON.parse(svg.dataset.points);
   const caption = svg.parentNode.querySelector("b");
-  const last = caption.textContent;
+  const last = [...caption.childNodes];
   const svgNode = (tag, cls) => {
     const node = document.createElementNS("http://www.w3.org/2000/svg", tag);
     node.setAttribute("class", cls);
@@ -124,7 +124,10 @@ document.querySelectorAll(".chart svg").forEach((svg) => {
   svg.addEventListener("pointermove", (event) => {
     const frame = svg.getBoundingClientRect();
     const x = ((event.clientX - frame.left) / frame.width) * svg.viewBox.baseVal.width;
-    const near = points.reduce((a, b) => (Math.abs(b[0] - x) < Math.abs(a[0] - x) ? b : a));
+    const y = ((event.clientY - frame.top) / frame.height) * svg.viewBox.baseVal.height;
+    // Across counts most; up and down decides between lines.
+    const far = (point) => 4 * Math.abs(point[0] - x) + Math.abs(point[1] - y);
+    const near = points.reduce((a, b) => (far(b) < far(a) ? b : a));
     mark.setAttribute("cx", near[0]);
     mark.setAttribute("cy", near[1]);
     rule.setAttribute("x1", near[0]);
@@ -137,6 +140,6 @@ document.querySelectorAll(".chart svg").forEach((svg) => {
   svg.addEventListener("pointerleave", () => {
     rule.remove();
     mark.remove();
-    caption.textContent = last;
+    caption.replaceChildren(...last);
   });
 });

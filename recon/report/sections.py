@@ -6,11 +6,12 @@ from collections.abc import Mapping, Sequence
 
 from recon.metrics import ERROR_FULL_SCALE, error_colors
 from recon.report import words
-from recon.report.chart import ChartStyle, line_chart
+from recon.report.chart import ChartStyle, Series, line_chart
 from recon.report.data import MethodFigures, RunData, RunFacts
 from recon.report.html import Html, el, join
 from recon.report.pictures import Picture, PicturedView, Rendered, worst_first
 from recon.report.plan import plan_figures
+from recon.report.race import reached_other
 
 SPLIT_TEMPLATE_ID = "split-template"
 _TALL = 0.9  # width over height below which pictures count as narrow
@@ -131,11 +132,15 @@ def _tile(value: str, label: str, *, unit: str = "", cls: str | None = None) -> 
     return el("div", el("dt", label), el("dd", value, small), class_=cls)
 
 
-def method_table(methods: Sequence[MethodFigures]) -> Html | None:
+def method_table(run: RunData) -> Html | None:
     """Methods side by side, when there are several."""
+    methods = run.methods
     if len(methods) < 2:
         return None
-    head = ("Method", "PSNR", "SSIM", "Size", "Training", "A render takes")
+    head = (
+        *("Method", "PSNR", "SSIM", "Size", "Training", "A render takes", "Pixels a second"),
+        "As good as the other in the end after",
+    )
     rows = [
         (
             words.method_name(m.method),
@@ -144,10 +149,18 @@ def method_table(methods: Sequence[MethodFigures]) -> Html | None:
             "" if m.size is None else f"{words.count(m.size)} {m.size_unit}",
             "" if m.train_seconds is None else words.duration(m.train_seconds),
             "" if m.render_seconds is None else f"{1000 * m.render_seconds:.0f} ms",
+            "" if m.pixels_per_second is None else words.count(m.pixels_per_second),
+            _reached(run, m.method),
         )
         for m in methods
     ]
-    return section("Methods compared", None, figure_table(head, rows))
+    lead = "Renders were timed while the held-out views were measured, each at full size."
+    return section("Methods compared", lead, figure_table(head, rows))
+
+
+def _reached(run: RunData, method: str) -> str:
+    seconds = reached_other(run.courses, method)
+    return "not reached" if seconds is None else words.duration(seconds)
 
 
 def figure_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> Html:
@@ -216,7 +229,8 @@ def _card(view: PicturedView, methods: int) -> Html:
         figures += ["masked"] if r.figures.masked else []
         texts.append((f"{name}: " if many else "") + " · ".join(figures))
     head = el("header", el("h3", view.name), el("p", "; ".join(texts)))
-    return el("article", head, el("div", *pictures, class_="pics"), class_="view", id=anchor(view))
+    cls = "pics many" if methods > 1 else "pics"
+    return el("article", head, el("div", *pictures, class_=cls), class_="view", id=anchor(view))
 
 
 def anchor(view: PicturedView) -> str:
@@ -258,18 +272,30 @@ def _all_views(methods: Sequence[MethodFigures]) -> Html:
 
 def training(run: RunData) -> Html:
     """Held-out PSNR, loss and size against the seconds of training."""
-    course = run.course
-    until = max((s for c in (course.psnr, course.loss, course.size) for s, _ in c), default=0.0)
-    # While training goes on, only some of the held-out views may be measured.
-    some = f", {words.plural(course.psnr_views, 'view')}" if course.psnr_views else ""
-    measured = f"Held-out PSNR{some}"
-    wanted = (
-        (course.psnr, ChartStyle(measured, lambda v: f"{v:.2f} dB", dots=True, cls="psnr")),
-        (course.loss, ChartStyle("Training loss", lambda v: f"{v:.4f}", log=True, cls="loss")),
-        (course.size, ChartStyle("Splats", words.count, from_zero=True, cls="size")),
-    )
-    charts = [line_chart(points, until, style) for points, style in wanted if points]
-    notices = [el("li", text) for text in course.notices]
+    courses = {name: c for name, c in run.courses.items() if c.psnr or c.loss}
+    until = max((s for c in courses.values() for x in (c.psnr, c.loss) for s, _ in x), default=0.0)
+    many = len(courses) > 1
+    quality = [
+        Series(c.psnr, words.method_name(name) if many else "", name if many else "")
+        for name, c in courses.items()
+        if c.psnr
+    ]
+    charts: list[Html] = []
+    if quality:
+        # While training goes on, only some of the held-out views may be measured.
+        views = {words.plural(c.psnr_views, "view") for c in courses.values() if c.psnr_views}
+        measured = ", ".join(["Held-out PSNR", *([views.pop()] if len(views) == 1 else [])])
+        style = ChartStyle(measured, lambda v: f"{v:.2f} dB", dots=True, cls="psnr")
+        charts.append(line_chart(quality, until, style))
+    for name, course in courses.items():
+        # Each method has a loss of its own: they share no axis.
+        of = f" of {words.method_name(name)}" if many else ""
+        loss = ChartStyle(f"Training loss{of}", lambda v: f"{v:.4f}", log=True, cls="loss")
+        size = ChartStyle("Splats", words.count, from_zero=True, cls="size")
+        charts += [line_chart([Series(course.loss)], until, loss)] if course.loss else []
+        grows = len({value for _, value in course.size}) > 1
+        charts += [line_chart([Series(course.size)], until, size)] if grows else []
+    notices = [el("li", text) for c in courses.values() for text in c.notices]
     parts = [
         el("div", *charts, class_="charts") if charts else note("No course of training was kept."),
         el("ul", *notices, class_="facts") if notices else None,

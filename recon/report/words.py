@@ -7,7 +7,8 @@ STAGE_WORDS = {
     "sfm": "Finding the cameras",
     "train_splat": "Training the splats",
     "train_nerf": "Training the NeRF",
-    "evaluate": "Measuring",
+    "evaluate_splat": "Measuring the splats",
+    "evaluate_nerf": "Measuring the NeRF",
     "report": "Writing this page",
 }
 METHOD_WORDS = {"splat": "Gaussian splats", "nerf": "NeRF"}

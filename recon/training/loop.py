@@ -176,6 +176,9 @@ class LoopTrainer(ABC):
         else:
             if options.time_budget is not None and self._step < options.steps:
                 reason = "time"
+        if reason != "stopped" and options.eval_every is not None and self._scene.test_views:
+            with clock.paused():
+                yield self._evaluate()
         closing = tuple(self._closing_notices())
         self._seconds = clock.seconds()
         for text in closing:

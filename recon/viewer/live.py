@@ -15,6 +15,7 @@ from pathlib import Path
 
 from recon.errors import ReconError
 from recon.fit.events import (
+    TRAIN,
     FitEvent,
     Notice,
     StageFinished,
@@ -55,8 +56,10 @@ CURVE_POINTS = 400
 STAGE_WORDS = {
     "capture": "reading the photos",
     "sfm": "finding the cameras",
-    "train_splat": "training",
-    "evaluate": "evaluating on the held-out photos",
+    "train_splat": "training the splats",
+    "evaluate_splat": "evaluating the splats on the held-out photos",
+    "train_nerf": "training the NeRF",
+    "evaluate_nerf": "evaluating the NeRF on the held-out photos",
     "report": "writing the report",
 }
 
@@ -96,7 +99,7 @@ class LiveView:
             case StageStarted():
                 what = STAGE_WORDS.get(event.stage, event.stage)
                 self._say(f"Step {event.index} of {event.of}: {what} ...")
-            case StageProgress() if event.stage != "train_splat":
+            case StageProgress() if event.stage not in TRAIN.values():
                 part = "" if event.fraction is None else f"{event.fraction:.0%} "
                 self._say(f"{STAGE_WORDS.get(event.stage, event.stage)}: {part}{event.text}")
             case TrainingStarted():
@@ -158,6 +161,7 @@ class LiveView:
 
     def _begin(self, event: TrainingStarted) -> None:
         self._trainer = event.trainer
+        self._curve = Curve()
         self.server.scheduler.set_share(SHARE)
         self._workspace.update(
             lambda now: replace(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -60,26 +61,34 @@ class LazyModel:
 
 
 def load_models(run: RunDir) -> tuple[NamedModel, ...]:
-    """The trained model first; of an unfinished run, what its newest readable checkpoint holds.
+    """The trained models first; of unfinished splats, what the newest readable checkpoint holds.
 
     Raises:
-        ReconError: there is neither, or the model cannot be read.
+        ReconError: there is neither, or the first model cannot be read.
     """
+    from recon.fit.models import load_model, no_model
     from recon.fit.parts import default_parts
-    from recon.fit.rendering import load_model
 
     saved = list_checkpoints(run.checkpoints(METHOD), METHOD)[::-1]
-    first: NamedModel | None = None
-    if not run.model("splat").is_file():
-        first = _newest(saved)
-    if first is None:
-        model = load_model(run, default_parts())
-        first = NamedModel(model.method, model.method, model)
+    parts = default_parts()
+    trained = [
+        _trained(name, partial(load_model, run, parts, name)) for name in run.trained_methods
+    ]
+    unfinished = None if run.model("splat").is_file() else _newest(saved)
+    first = ([unfinished] if unfinished is not None else []) + trained
+    if not first:
+        raise no_model(run)
+    if isinstance(first[0].model, LazyModel):
+        first[0].model.loaded()  # what cannot be read is told now
     return (
-        first,
+        *first,
         *(_edit(path) for path in sorted((run.path / EDITS_FOLDER).glob("*.safetensors"))),
-        *(named for path in saved if (named := _checkpoint(path)).key != first.key),
+        *(named for path in saved if (named := _checkpoint(path)).key != first[0].key),
     )
+
+
+def _trained(method: str, load: Callable[[], RadianceModel]) -> NamedModel:
+    return NamedModel(method, method, LazyModel(method, load))
 
 
 def _newest(checkpoints: list[Path]) -> NamedModel | None:

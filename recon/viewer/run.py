@@ -122,7 +122,7 @@ def load_run(run_dir: Path) -> Content:
         scene=scene,
         models=models,
         scores=read_scores(entries),
-        curve=read_curve(read_events(run.events)),
+        curve=read_curve(read_events(run.events, models[0].model.method)),
         eval_long_side=_eval_long_side(entries),
         run_dir=run.path,
     )
