@@ -1,133 +1,93 @@
-"""Train presets on scenes with the product itself and write what came out.
+"""Train methods on scenes with the product itself and write what came out.
 
-    python benchmarks/train.py SCENE[=fit options] ... [--presets draft,standard] [--out DIR]
+    python benchmarks/train.py SCENE[=fit options] ... [--presets draft,standard]
+        [--methods splat,nerf,nerfacto,opensplat] [--out DIR] [--record] [--note TEXT]
 
-Each (scene, preset) is one `recon fit` in a process of its own, into a fresh folder. Writes
-DIR/results.json (commit, machine, settings, stage times, held-out PSNR and SSIM of the whole test
-split, PSNR along the way, splats, peak memory); each run's report.html lies in its folder.
-Fit options after `=` are passed on: `"scenes/studio=--resolution 640"`.
+Each (scene, preset, method) is one run in a process of its own, into a fresh folder. Leaves in DIR
+a JSON file for each (see `record.py`) and a drawing of PSNR against training time for each scene;
+`--record` also puts the JSON files into benchmarks/results, from which `tables.py` makes the tables
+of the README. Fit options after `=` are passed on: `"scenes/studio=--resolution 640"`.
+
+`nerfacto` and `opensplat` are other people's programs, taken where they are installed (see
+`peers/`); they get the same photos, cameras and split, and are measured by our own metrics.
+
+`--read RUN` takes the figures of a finished run directory instead of running anything; what such a
+directory does not tell (commit, machine, memory) must then be given or stays unknown.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
-import os
-import platform
-import shlex
-import shutil
-import subprocess
-import sys
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+
+import peers
+import record
+import runs
+from plot import time_against_psnr
+from record import Result
+
+RESULTS = Path(__file__).with_name("results")
 
 
-@dataclass(frozen=True)
-class Result:
-    """One fit.
-
-    Attributes:
-        scene, preset, options: what was run.
-        psnr, ssim: mean over the test split, at width x height.
-        train_seconds: of training alone; `stages` has every stage's wall time.
-        curve: (seconds of training, PSNR over some held-out views) along the way.
-        peak_mb: largest resident memory of the fit's processes.
-    """
-
-    scene: str
-    preset: str
-    options: str
-    psnr: float
-    ssim: float
-    width: int
-    height: int
-    views: int
-    splats: int
-    train_seconds: float
-    stages: dict[str, float]
-    curve: list[tuple[float, float]]
-    peak_mb: float
-    settings: dict[str, Any]
-
-
-def run_fit(scene: Path, preset: str, options: str, out: Path) -> Result:
-    """Run one fit and read its run directory."""
-    shutil.rmtree(out, ignore_errors=True)
-    command = [sys.executable, "-m", "recon", "fit", str(scene), "--out", str(out)]
-    command += ["--preset", preset, "--json", *shlex.split(options)]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-    assert process.stdout is not None
-    summary = json.loads(process.stdout.read() or "null")
-    _, status, usage = os.wait4(process.pid, 0)
-    if os.waitstatus_to_exitcode(status) != 0 or summary is None:
-        raise SystemExit(f"failed: {shlex.join(command)}")
-    entry = json.loads((out / "eval.json").read_text())["splat"]
-    manifest = json.loads((out / "manifest.json").read_text())
-    curve = []
-    for line in (out / "events.jsonl").read_text().splitlines():
-        event = json.loads(line)
-        if event.get("type") == "EvalEvent":
-            curve.append((event["seconds"], event["psnr"]))
-    curve.append((entry["train_seconds"], entry["psnr"]))
-    return Result(
-        scene=scene.name,
-        preset=preset,
-        options=options,
-        psnr=entry["psnr"],
-        ssim=entry["ssim"],
-        width=entry["width"],
-        height=entry["height"],
-        views=len(entry["views"]),
-        splats=entry["splats"],
-        train_seconds=entry["train_seconds"],
-        stages={name: stage["seconds"] for name, stage in manifest["stages"].items()},
-        curve=curve,
-        peak_mb=usage.ru_maxrss / 1024,
-        settings=manifest["settings"],
-    )
-
-
-def commit() -> str:
-    """The checkout's commit, with a mark if files were changed."""
-    try:
-        where = Path(__file__).parent
-        head = subprocess.check_output(["git", "rev-parse", "HEAD"], cwd=where, text=True).strip()
-        dirty = subprocess.check_output(
-            ["git", "status", "--porcelain", "-uno"], cwd=where, text=True
-        ).strip()
-    except (OSError, subprocess.CalledProcessError):
-        return "unknown"
-    return head + ("+changes" if dirty else "")
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description="Train presets on scenes and record the outcome.")
-    parser.add_argument("scenes", nargs="+", help="folder, or folder=options of recon fit")
-    parser.add_argument("--presets", default="draft", help="comma-separated")
-    parser.add_argument("--out", type=Path, default=Path("build/benchmark"))
-    args = parser.parse_args()
+def main(words: list[str] | None = None) -> None:
+    args = _parser().parse_args(words)
+    methods = args.methods.split(",")
+    for name in set(methods) - {"splat", "nerf"}:
+        peers.find(name)  # says at once what is missing, not after hours
     args.out.mkdir(parents=True, exist_ok=True)
-    results = []
+    results: list[Result] = []
+    for raw in _results(args, methods):
+        extra = {"note": args.note, "description": args.description}
+        result = replace(raw, **{key: value for key, value in extra.items() if value})
+        results.append(result)
+        record.save(result, args.out)
+        if args.record:
+            record.save(result, RESULTS)
+        print(_line(result), flush=True)
+        same = [r for r in results if r.scene == result.scene]
+        (args.out / f"{result.scene}.svg").write_text(time_against_psnr(same), encoding="utf-8")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description="Train methods on scenes, record the outcome.")
+    parser.add_argument("scenes", nargs="*", help="folder, or folder=options of recon fit")
+    parser.add_argument("--presets", default="draft", help="comma-separated")
+    parser.add_argument("--methods", default="splat", help="comma-separated")
+    parser.add_argument("--steps", type=int, help="of foreign methods (default: their own)")
+    parser.add_argument("--out", type=Path, default=Path("build/benchmark"))
+    parser.add_argument("--record", action="store_true", help="keep in benchmarks/results")
+    parser.add_argument("--note", default="", help="such as: the machine was not idle")
+    parser.add_argument("--description", default="", help="of the capture, for tables")
+    parser.add_argument("--read", type=Path, action="append", default=[], metavar="RUN")
+    parser.add_argument("--scene-name", default="", help="of the runs that are read")
+    return parser
+
+
+def _results(args: argparse.Namespace, methods: list[str]) -> Iterator[Result]:
+    for folder in args.read:
+        yield from runs.read_run(folder, args.scene_name)
     for item in args.scenes:
         folder, _, options = item.partition("=")
+        scene = Path(folder).resolve()
         for preset in args.presets.split(","):
-            scene = Path(folder).resolve()
-            result = run_fit(scene, preset, options, args.out / f"{scene.name}-{preset}")
-            results.append(result)
-            print(
-                f"{result.scene:12s} {preset:9s} {result.width}x{result.height} "
-                f"{result.psnr:6.2f} dB  SSIM {result.ssim:.3f}  {result.splats:8,d} splats  "
-                f"train {result.train_seconds:6.1f} s  all {sum(result.stages.values()):6.1f} s  "
-                f"{result.peak_mb:5.0f} MB",
-                flush=True,
-            )
-            data = {
-                "commit": commit(),
-                "machine": {"processor": platform.machine(), "cores": os.cpu_count()},
-                "results": [asdict(r) for r in results],
-            }
-            (args.out / "results.json").write_text(json.dumps(data, indent=2) + "\n")
+            for method in methods:
+                out = args.out / f"{scene.name}-{preset}-{method}"
+                if method in ("splat", "nerf"):
+                    yield from runs.fit(scene, preset, method, options, out)
+                else:
+                    yield peers.train(method, scene, preset, options, out, args.steps)
+
+
+def _line(result: Result) -> str:
+    peak = "" if result.peak_mb is None else f"  {result.peak_mb:5.0f} MB"
+    return (
+        f"{result.scene:12s} {result.preset:9s} {result.method:9s} "
+        f"{result.width}x{result.height} {result.psnr:6.2f} dB  SSIM {result.ssim:.3f}  "
+        f"{result.size:9,d} {result.size_unit}  train {result.train_seconds:7.1f} s  "
+        f"all {sum(result.stages.values()):7.1f} s{peak}"
+    )
 
 
 if __name__ == "__main__":

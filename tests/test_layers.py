@@ -14,7 +14,7 @@ PACKAGE = Path(recon.__file__).parent
 # named in BESIDE.
 LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"cli", "viewer"}),
-    frozenset({"fit", "report"}),
+    frozenset({"fit", "report", "export"}),
     frozenset({"evaluate", "metrics"}),
     frozenset({"splat", "nerf"}),
     frozenset({"training"}),
@@ -26,6 +26,7 @@ LAYERS: tuple[frozenset[str], ...] = (
 BESIDE = {
     ("cli", "viewer"),
     ("fit", "report"),
+    ("export", "fit"),
     ("evaluate", "metrics"),
     ("sfm", "capture"),
     ("sfm", "formats"),

@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 from tyro import conf
 
 from recon.errors import OptionError
+from recon.export.options import ExportFormat, Space
 from recon.fit.options import (
     DEFAULT_RESOLUTION,
     Device,
@@ -215,6 +216,38 @@ class Render:
 
 
 @dataclass(frozen=True)
+class Export:
+    """Write a run for other programs, in the world of its cameras."""
+
+    path: Where
+    """Scene or run directory."""
+
+    to: ExportFormat
+    """ply, splat, spz: the splats (spz is small; splat has no colour that depends on direction).
+    points: the sparse cloud. mesh: a triangle mesh with vertex colours (.ply, .obj, .glb).
+    colmap, colmap-text: undistorted photos and a COLMAP model. transforms: photos and
+    transforms.json. nerfstudio: the same with the sparse cloud, for ns-train."""
+
+    out: Annotated[
+        Path | None, conf.arg(metavar="PATH", help_behavior_hint="(default: in RUN/exports)")
+    ] = None
+    """A file; a new folder for colmap, transforms and nerfstudio."""
+
+    space: Space = "world"
+    """world: that of the given cameras, or of SfM; normalised: centred, +Z up, unit scale."""
+
+    method: Annotated[
+        MethodName | None, conf.arg(help_behavior_hint="(default: the run's first)")
+    ] = None
+    """Whose model becomes a mesh."""
+
+    voxel: Annotated[
+        float | None, conf.arg(metavar="LENGTH", help_behavior_hint="(default: from the scene)")
+    ] = None
+    """Edge of the cells of a mesh, in units of the space."""
+
+
+@dataclass(frozen=True)
 class Doctor:
     """Check this machine: what is installed, which backends work, why others do not."""
 
@@ -228,5 +261,6 @@ Command = (
     | Annotated[View, conf.subcommand("view", description="Walk through a scene in the browser.")]
     | Annotated[Eval, conf.subcommand("eval", description="Measure held-out quality again.")]
     | Annotated[Render, conf.subcommand("render", description="Render pictures or a video.")]
+    | Annotated[Export, conf.subcommand("export", description="Write files for other programs.")]
     | Annotated[Doctor, conf.subcommand("doctor", description="Check this machine.")]
 )

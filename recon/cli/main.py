@@ -9,7 +9,7 @@ from importlib import import_module
 import tyro
 
 from recon import __version__
-from recon.cli.commands import Check, Command, Doctor, Eval, Fit, Render, View
+from recon.cli.commands import Check, Command, Doctor, Eval, Export, Fit, Render, View
 from recon.errors import ReconError
 
 _RUNNERS: dict[type, str] = {
@@ -18,6 +18,7 @@ _RUNNERS: dict[type, str] = {
     View: "recon.cli.run_view",
     Eval: "recon.cli.run_eval",
     Render: "recon.cli.run_render",
+    Export: "recon.cli.run_export",
     Doctor: "recon.cli.run_doctor",
 }
 
