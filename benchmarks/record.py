@@ -7,7 +7,7 @@ import os
 import platform
 import subprocess
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +73,14 @@ def save(result: Result, folder: Path) -> Path:
     path = folder / result.file_name
     path.write_text(json.dumps(asdict(result), indent=1) + "\n", encoding="utf-8")
     return path
+
+
+def with_known_description(result: Result, folder: Path) -> Result:
+    """With the description of the result that it replaces, unless it has its own."""
+    old = folder / result.file_name
+    if result.description or not old.is_file():
+        return result
+    return replace(result, description=load(old).description)
 
 
 def load(path: Path) -> Result:

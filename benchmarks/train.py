@@ -44,7 +44,7 @@ def main(words: list[str] | None = None) -> None:
         results.append(result)
         record.save(result, args.out)
         if args.record:
-            record.save(result, RESULTS)
+            record.save(record.with_known_description(result, RESULTS), RESULTS)
         print(_line(result), flush=True)
         same = [r for r in results if r.scene == result.scene]
         (args.out / f"{result.scene}.svg").write_text(time_against_psnr(same), encoding="utf-8")

@@ -142,12 +142,27 @@ def test_small_formats_as_another_library_reads_them(
 ) -> None:
     gaussforge = pytest.importorskip("gaussforge")
     cloud = random_cloud(degree=degree)
-    path = tmp_path / f"x.{suffix}"
+    path, as_ply = tmp_path / f"x.{suffix}", tmp_path / "x.ply"
     (write_spz if suffix == "spz" else write_splat_file)(path, cloud)
-    forge = gaussforge.GaussForge()
-    data = forge.read(path.read_bytes(), suffix)["data"]
-    found = {k: np.array(v, np.float32) for k, v in data.items() if isinstance(v, list)}
-    assert len(found["positions"]) == 3 * len(cloud)
+    result = gaussforge.GaussForge().convert(path.read_bytes(), suffix, "ply")
+    assert result.get("error") is None
+    as_ply.write_bytes(bytes(result["data"]))
+    found = read_splat_ply(as_ply)
+    order = np.arange(len(cloud))
+    if suffix == "splat":
+        order = np.array([np.abs(cloud.means - mean).sum(1).argmin() for mean in found.means])
+    assert len(set(order)) == len(cloud)
+    np.testing.assert_allclose(found.means, cloud.means[order], atol=1e-5)
+    # Steps of a byte: a sixteenth of a logarithm, an eighth or a quarter of an SH coefficient.
+    np.testing.assert_allclose(found.log_scales, cloud.log_scales[order], atol=0.032)
+    same = np.abs(np.sum(found.unit_quats() * cloud.unit_quats()[order], axis=1))
+    assert same.min() > 0.999
+    opacities = [1 / (1 + np.exp(-c.logit_opacities)) for c in (found, cloud)]
+    np.testing.assert_allclose(opacities[0], opacities[1][order], atol=0.6 / 255)
+    if suffix == "spz":
+        assert found.sh_degree == degree
+        bounds = np.array([0.015, *[0.04] * 3, *[0.07] * 12])[: (degree + 1) ** 2, None]
+        assert (np.abs(found.sh - cloud.sh) <= bounds).all()
 
 
 def test_splat_records(tmp_path: Path) -> None:
