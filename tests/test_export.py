@@ -156,13 +156,19 @@ def test_small_formats_as_another_library_reads_them(
     # Steps of a byte: a sixteenth of a logarithm, an eighth or a quarter of an SH coefficient.
     np.testing.assert_allclose(found.log_scales, cloud.log_scales[order], atol=0.032)
     same = np.abs(np.sum(found.unit_quats() * cloud.unit_quats()[order], axis=1))
-    assert same.min() > 0.999
+    # The fourth number follows from three bytes, which tells little of one near 0.
+    assert same.min() > 0.995
+    assert np.median(same) > 0.9999
     opacities = [1 / (1 + np.exp(-c.logit_opacities)) for c in (found, cloud)]
     np.testing.assert_allclose(opacities[0], opacities[1][order], atol=0.6 / 255)
     if suffix == "spz":
         assert found.sh_degree == degree
         bounds = np.array([0.015, *[0.04] * 3, *[0.07] * 12])[: (degree + 1) ** 2, None]
-        assert (np.abs(found.sh - cloud.sh) <= bounds).all()
+        held = np.clip(cloud.sh[:, 1:], -1, 0.95)  # what a byte can say
+        np.testing.assert_array_less(
+            np.abs(found.sh[:, 1:] - held), np.ones_like(held) * bounds[1:]
+        )
+        assert np.abs(found.sh[:, 0] - cloud.sh[:, 0]).max() < bounds[0]
 
 
 def test_splat_records(tmp_path: Path) -> None:

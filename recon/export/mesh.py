@@ -16,9 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recon.errors import BackendUnavailable, OptionError, TrainingError
-from recon.evaluate import to_rgb8
 from recon.geometry import Camera, Sim3
-from recon.model import RadianceModel, RenderOptions
+from recon.model import RadianceModel, RenderOptions, RenderOutput
 from recon.scene import PosedScene
 
 SUFFIXES = (".ply", ".obj", ".glb")
@@ -33,6 +32,11 @@ _MIN_ALPHA = 0.6
 _REACH = 3.0
 # Components with fewer triangles than this share of the largest are floaters.
 _SMALLEST_PART = 0.02
+_MIN_WEIGHT = 2.0
+# A block of 16 cells a side takes 82 kB.
+_MAX_BLOCKS = 40_000
+
+F32 = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -84,15 +88,13 @@ def write_mesh(
                 "cameras to what they look at",
                 remedy=f"a usual one here is {voxel_usual * space_from_norm.scale:.3g}",
             )
-    volume = o3d.pipelines.integration.ScalableTSDFVolume(
-        voxel_length=voxel,
-        sdf_trunc=_TRUNCATION * voxel,
-        color_type=o3d.pipelines.integration.TSDFVolumeColorType.RGB8,
-    )
+    grid = _Grid(o3d, voxel, reach=_REACH * typical)
     for done, camera in enumerate(cameras):
         progress(done, len(cameras))
-        _integrate(o3d, volume, model, camera, background, reach=_REACH * typical)
-    mesh = _cleaned(volume.extract_triangle_mesh())
+        depth, color = _sure_depth(model.render(camera, background))
+        depth[_at_edges(depth)] = 0.0
+        grid.add(camera, depth, color)
+    mesh = _cleaned(grid.mesh())
     if len(mesh.triangles) == 0:
         raise TrainingError(
             "the model shows no surface to its cameras", remedy="train longer, then export again"
@@ -119,7 +121,7 @@ def _open3d() -> Any:
 
 def _typical_depth(model: RadianceModel, cameras: list[Camera], options: RenderOptions) -> float:
     """Median depth of what a few of the cameras see, in units of the scene."""
-    depths: list[NDArray[np.float32]] = []
+    depths: list[F32] = []
     for camera in cameras[:: max(1, len(cameras) // 8)]:
         depth = _sure_depth(model.render(camera.fit_long_side(200), options))[0]
         depths.append(depth[depth > 0])
@@ -131,39 +133,56 @@ def _typical_depth(model: RadianceModel, cameras: list[Camera], options: RenderO
     return float(np.median(values))
 
 
-def _sure_depth(output: Any) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
-    """Depth (0 where it means nothing) and colours of a render."""
+def _sure_depth(output: RenderOutput) -> tuple[F32, F32]:
+    """Depth (H, W), 0 where it means nothing, and colours (H, W, 3) in 0..1 of a render."""
     if output.depth is None:
         raise OptionError("this model renders no depth, of which a mesh is made")
     depth = np.where(output.alpha > _MIN_ALPHA, output.depth, 0.0).astype(np.float32)
-    return depth, to_rgb8(output.color)
+    return depth, np.clip(output.color, 0.0, 1.0).astype(np.float32)
 
 
-def _integrate(
-    o3d: Any,
-    volume: Any,
-    model: RadianceModel,
-    camera: Camera,
-    options: RenderOptions,
-    reach: float,
-) -> None:
-    depth, rgb = _sure_depth(model.render(camera, options))
-    depth[_at_edges(depth)] = 0.0
-    image = o3d.geometry.RGBDImage.create_from_color_and_depth(
-        o3d.geometry.Image(np.ascontiguousarray(rgb)),
-        o3d.geometry.Image(np.ascontiguousarray(depth)),
-        depth_scale=1.0,
-        depth_trunc=reach,
-        convert_rgb_to_intensity=False,
-    )
-    # Open3D's pixel centres lie at whole numbers, ours at halves.
-    lens = o3d.camera.PinholeCameraIntrinsic(
-        camera.width, camera.height, camera.fx, camera.fy, camera.cx - 0.5, camera.cy - 0.5
-    )
-    volume.integrate(image, lens, camera.cam_from_world)
+class _Grid:
+    """Open3D's sparse voxel grid, which holds blocks only where there is a surface."""
+
+    def __init__(self, o3d: Any, voxel: float, reach: float) -> None:
+        self._o3d = o3d
+        self._reach = reach
+        self._voxels = o3d.t.geometry.VoxelBlockGrid(
+            attr_names=("tsdf", "weight", "color"),
+            attr_dtypes=(o3d.core.float32,) * 3,
+            attr_channels=((1), (1), (3)),
+            voxel_size=voxel,
+            block_resolution=16,
+            block_count=2000,
+            device=o3d.core.Device("CPU:0"),
+        )
+
+    def add(self, camera: Camera, depth: F32, color: F32) -> None:
+        """Fuse a view."""
+        o3d = self._o3d
+        # Open3D truncates pixel positions, so that centres lie at halves, as ours do.
+        lens = o3d.core.Tensor(
+            np.array([[camera.fx, 0, camera.cx], [0, camera.fy, camera.cy], [0, 0, 1.0]])
+        )
+        pose = o3d.core.Tensor(np.array(camera.cam_from_world))
+        depths = o3d.t.geometry.Image(np.ascontiguousarray(depth))
+        colors = o3d.t.geometry.Image(np.ascontiguousarray(color))
+        if not depth.any():
+            return
+        where = (1.0, self._reach, _TRUNCATION)
+        blocks = self._voxels.compute_unique_block_coordinates(depths, lens, pose, *where)
+        self._voxels.integrate(blocks, depths, colors, lens, lens, pose, *where)
+        if self._voxels.hashmap().size() > _MAX_BLOCKS:
+            raise OptionError(
+                "the cells are too many for the memory", remedy="choose a larger --voxel"
+            )
+
+    def mesh(self) -> Any:
+        """The surface that at least two views agree on."""
+        return self._voxels.extract_triangle_mesh(weight_threshold=_MIN_WEIGHT).to_legacy()
 
 
-def _at_edges(depth: NDArray[np.float32]) -> NDArray[np.bool_]:
+def _at_edges(depth: F32) -> NDArray[np.bool_]:
     """Where depth jumps by more than a tenth: the expected depth there lies in mid-air."""
     jump = np.zeros(depth.shape, bool)
     for axis in (0, 1):
