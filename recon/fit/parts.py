@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -114,6 +116,9 @@ def default_parts() -> FitParts:
     from recon.report import write_report
     from recon.sfm import load_scene
 
+    methods: dict[MethodName, TrainableMethod] = {"splat": SplatMethod()}
+    if find_spec("recon.fit.nerf_method") is not None:
+        methods["nerf"] = import_module("recon.fit.nerf_method").NerfMethod()
     return FitParts(
         load_capture=lambda folder, progress, ignore_poses: load_capture(
             folder, progress, ignore_poses=ignore_poses
@@ -126,5 +131,5 @@ def default_parts() -> FitParts:
         ),
         write_report=write_report,
         choose_backend=choose_backend,
-        methods={"splat": SplatMethod()},
+        methods=methods,
     )

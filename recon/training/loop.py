@@ -176,11 +176,9 @@ class LoopTrainer(ABC):
         else:
             if options.time_budget is not None and self._step < options.steps:
                 reason = "time"
-        if reason != "stopped" and options.eval_every is not None and self._scene.test_views:
-            with clock.paused():
-                yield self._evaluate()
         closing = tuple(self._closing_notices())
         self._seconds = clock.seconds()
+        yield from self._last_evaluation(reason)
         for text in closing:
             yield NoticeEvent(self._step, text)
         if self._dir is not None:
@@ -202,6 +200,11 @@ class LoopTrainer(ABC):
 
     def _checkpoint(self, folder: Path) -> CheckpointEvent:
         return CheckpointEvent(self._step, self._seconds, self._save(folder))
+
+    def _last_evaluation(self, reason: str) -> Iterator[EvalEvent]:
+        """Where training came to, on the views of the curve; whoever asks to stop need not wait."""
+        if reason != "stopped" and self._limits.eval_every is not None and self._scene.test_views:
+            yield self._evaluate()
 
     def _evaluate(self) -> EvalEvent:
         """Mean PSNR over a few held-out views, spread over all."""
