@@ -50,9 +50,16 @@ class Pilot:
 
     def fly_to_photo(self, view: View, scene: PosedScene) -> bool:
         """Fly to where the photo was taken, so that all of it is in sight."""
+        return self.fly_to(self._at_photo(view, scene))
+
+    def place_at_photo(self, view: View, scene: PosedScene) -> None:
+        """Be there at once."""
+        self.place(self._at_photo(view, scene))
+
+    def _at_photo(self, view: View, scene: PosedScene) -> Viewpoint:
         camera = self._client.camera
         aspect = camera.image_width / max(1, camera.image_height)
-        return self.fly_to(viewpoint_of(view.camera, scene, aspect))
+        return viewpoint_of(view.camera, scene, aspect)
 
     def fly_to(self, end: Viewpoint) -> bool:
         """Move there smoothly; blocks. False when another flight took over or the page left."""

@@ -15,6 +15,7 @@ import viser
 from recon.errors import OptionError
 from recon.viewer.cameras import best_view, viewpoint_of
 from recon.viewer.cost import Allowance
+from recon.viewer.origin import refusing_strangers
 from recon.viewer.panels import Panels
 from recon.viewer.request import Pace
 from recon.viewer.scheduler import RenderScheduler
@@ -65,7 +66,7 @@ class ViewerServer:
         self._training = training
         self._panels: dict[int, Panels] = {}
         self._lock = threading.Lock()
-        with _hushed():
+        with _hushed(), refusing_strangers(self.options.host):
             self._server = viser.ViserServer(
                 host=self.options.host, port=port, label=self._label(), verbose=False
             )
@@ -135,11 +136,12 @@ class ViewerServer:
     def _on_connect(self, client: viser.ClientHandle) -> None:
         session = Session(client, self.workspace, self.scheduler, self._photos)
         session.look = replace(session.look, dark=self.options.dark)
-        # The first picture before the panels: that is what people wait for.
-        session.refresh()
         panels = Panels(session, self.options.readonly, self._training)
         with self._lock:
             self._panels[client.client_id] = panels
+        # The first picture before the panels: that is what people wait for. Only now, since what
+        # is loaded from here on is told to the page.
+        session.refresh()
         client.camera.on_update(lambda _: session.on_camera())
         guarded(session, panels.build)
         if client.client_id not in self._server.get_clients():
@@ -164,6 +166,8 @@ class ViewerServer:
             with self._lock:
                 panels = tuple(self._panels.values())
             for panel in panels:
+                if before.scene is None and after.scene is not None:
+                    panel.session.start_at_home()  # viser moves only those who come later
                 panel.on_content(before, after)
 
     def _set_initial_camera(self, content: Content) -> None:

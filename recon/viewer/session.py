@@ -202,6 +202,13 @@ class Session:
             self.explore()
             self.pilot.fly_to_photo(view, scene)
 
+    def start_at_home(self) -> None:
+        """Be at once where everyone starts: the scene came after the page."""
+        scene = self.content.scene
+        view = None if scene is None else best_view(scene)
+        if scene is not None and view is not None:
+            self.pilot.place_at_photo(view, scene)
+
     def set_fov(self, fov: float) -> None:
         """Vertical field of view, radians."""
         self.pilot.set_fov(fov)
