@@ -25,11 +25,14 @@ class RenderOptions:
         background: sRGB 0..1 colour behind the model.
         sh_degree: highest SH degree used, None for all that the model has.
         depth: also compute the depth image (costs a little).
+        near: what lies nearer than this, as z-depth in scene units, is left out; a method may
+            have a larger bound of its own, and may know no other.
     """
 
     background: tuple[float, float, float] = (0.0, 0.0, 0.0)
     sh_degree: int | None = None
     depth: bool = False
+    near: float = 0.0
 
 
 @dataclass(frozen=True)

@@ -20,9 +20,9 @@ from test_viewer_support import BallModel, ball_content
 
 from recon.evaluate import evaluate
 from recon.viewer.compose import place_panes
-from recon.viewer.images import MODES
 from recon.viewer.server import ServerOptions, ViewerServer
 from recon.viewer.session import Session
+from recon.viewer.shown import modes_of
 from recon.viewer.tab_make import FILM_SIZES
 from recon.viewer.workspace import Workspace
 
@@ -156,7 +156,7 @@ def test_modes_change_the_picture(stage: Stage) -> None:
     stage.page.keyboard.press("v")
     until(lambda: stage.session.look.mode == "Depth", "the next mode")
     assert np.abs(stage.stable() - before).mean() > 3
-    for _ in range(len(MODES) - 1):
+    for _ in range(len(modes_of(stage.session.model())) - 1):
         stage.page.keyboard.press("v")
         time.sleep(0.2)
     until(lambda: stage.session.look.mode == "Colour", "the first mode again")

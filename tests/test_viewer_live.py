@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -13,7 +13,8 @@ from test_viewer_support import BallModel, ball_content, ball_scene
 from recon.errors import RunDirError
 from recon.fit.events import StageProgress, StageStarted, Training, TrainingStarted
 from recon.model import EvalEvent, FinishedEvent, RadianceModel, StepEvent, TrainEvent
-from recon.viewer.live import CURVE_POINTS, SHARE, LiveView
+from recon.viewer.governor import INTERVAL, LEAST_RENDERING, MOST, Governor, HelperClock
+from recon.viewer.live import CURVE_POINTS, LiveView
 from recon.viewer.server import ServerOptions
 
 
@@ -44,6 +45,13 @@ def live() -> Iterator[LiveView]:
     view = LiveView("ball", ServerOptions(port=8300))
     yield view
     view.close()
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
 
 
 def watch(live: LiveView, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -131,9 +139,13 @@ def test_rendering_is_limited_while_training_only(live: LiveView, tmp_path: Path
     live.server.scheduler.set_share = shares.append  # type: ignore[method-assign]
     live(TrainingStarted(CountingTrainer(), ball_scene(tmp_path)))
     live.pause()
+    thread = threading.Thread(target=live, args=(step(1),))
+    thread.start()
+    wait_for(lambda: shares[-1] == 1.0)
     live.resume()
+    thread.join()
     live.finish(tmp_path, load=lambda _: ball_content(tmp_path))
-    assert shares == [SHARE, 1.0, SHARE, 1.0]
+    assert shares == [MOST / 2, 1.0, MOST / 2, 1.0]
     assert live.server.workspace.content.scores
 
 
@@ -176,3 +188,52 @@ def test_a_failed_fit_is_told(live: LiveView) -> None:
     live.fail(RunDirError("the disk is full"))
     assert live.server.workspace.content.phase == "failed"
     assert "disk is full" in live.server.workspace.content.note
+
+
+def test_the_governor_takes_what_else_costs_from_the_rendering() -> None:
+    now = rendering = helping = 0.0
+    shares: list[float] = []
+    governor = Governor(shares.append, lambda: rendering, lambda: helping, lambda: now)
+    governor.tick()
+    assert shares == [MOST / 2], "nothing was measured yet"
+    now += INTERVAL
+    rendering += 0.03 * INTERVAL
+    helping += 0.02 * INTERVAL
+    governor.hold_up(0.01 * INTERVAL)
+    governor.tick()
+    assert shares[-1] == pytest.approx(MOST - 0.03)
+    assert governor.cost == pytest.approx(0.06)
+    now += INTERVAL
+    helping += INTERVAL  # pages that cost more than all that is allowed
+    governor.tick()
+    assert shares[-1] == LEAST_RENDERING
+    now += INTERVAL
+    governor.tick()
+    assert shares[-1] == pytest.approx(MOST), "old costs do not count again"
+
+
+def test_a_helper_is_measured_and_the_caller_and_the_renderer_are_not() -> None:
+    go, done = threading.Event(), threading.Event()
+
+    def work() -> None:
+        go.wait()
+        until = time.thread_time() + 0.05
+        while time.thread_time() < until:
+            pass
+        done.wait()
+
+    threads = [threading.Thread(target=work, name=name) for name in ("helper", "renderer")]
+    for thread in threads:
+        thread.start()
+    clock = HelperClock("renderer")
+    before = clock.seconds()
+    until = time.thread_time() + 0.05
+    while time.thread_time() < until:
+        pass
+    assert clock.seconds() - before < 0.02
+    go.set()
+    wait_for(lambda: clock.seconds() - before > 0.049)
+    done.set()
+    for thread in threads:
+        thread.join()
+    assert 0.045 < clock.seconds() - before < 0.09, "a thread that ended keeps its share"

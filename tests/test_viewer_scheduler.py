@@ -147,6 +147,25 @@ def test_bands_make_the_whole_picture(scheduler: RenderScheduler) -> None:
     np.testing.assert_array_equal(screen.frames[-1].outputs[0].color[:, 0, 0], expected)
 
 
+def test_a_slow_layer_is_refined_in_bands_beside_one_that_cannot_be(
+    scheduler: RenderScheduler,
+) -> None:
+    """Splats and a radiance field in one comparison."""
+    whole, slow, screen = Slow(), Slow(per_pixel=0.5 / (320 * 240)), Screen()
+    layers = (Layer("splat", CAMERA, whole), Layer("nerf", CAMERA, slow, bands=True))
+    scheduler.submit(1, Request(layers, screen.deliver, screen.fail))
+    assert screen.final.wait(20)
+    assert not screen.errors
+    assert [size for size in whole.sizes if size[0] == 320] == [(320, 240)]
+    heights = [h for w, h in slow.sizes if w == 320]
+    assert len(heights) > 3
+    assert sum(heights) == 240
+    expected = np.arange(240) - 119.5
+    for output in screen.frames[-1].outputs:
+        np.testing.assert_array_equal(output.color[:, 0, 0], expected)
+    assert screen.frames[0].scale < 0.5, "a coarse picture of both comes first"
+
+
 def test_clients_share_the_time(scheduler: RenderScheduler) -> None:
     """One who flies about without pause takes no more than the other who does, too."""
     screens = {name: Screen() for name in ("a", "b")}

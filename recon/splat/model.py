@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
@@ -16,11 +17,16 @@ from recon.errors import FormatError
 from recon.formats.splat_cloud import SplatCloud
 from recon.geometry import Camera
 from recon.kernels import layout
-from recon.kernels.ops import RasterOptions, SplatTensors
+from recon.kernels.engine import SplatEngine
+from recon.kernels.ops import NEAR, RasterOptions, SplatTensors
 from recon.kernels.registry import training_backend
 from recon.model import RenderOptions, RenderOutput
+from recon.splat.coverage import coverage
 
 _FORMAT = "recon-splat-1"
+_UNSEEN = -20.0
+"""Logit of an opacity that no backend draws."""
+
 _FIELDS = ("means", "quats", "log_scales", "logit_opacities", "sh")
 
 
@@ -54,6 +60,7 @@ class SplatModel:
         self._blocks = layout.rows_to_blocks(rows.to(kernels.device))
         self._engine = kernels.engine()
         self._lock = threading.Lock()
+        self._clipped: torch.Tensor | None = None
         self.sh_degree = sh_degree
         self.antialias = antialias
 
@@ -65,18 +72,8 @@ class SplatModel:
     def render(self, camera: Camera, options: RenderOptions | None = None) -> RenderOutput:
         """See `recon.model`."""
         options = options or RenderOptions()
-        degree = self.sh_degree
-        if options.sh_degree is not None:
-            degree = min(degree, options.sh_degree)
         with self._lock:
-            self._engine.forward(
-                self._blocks,
-                self.size,
-                layout.pinhole_view(camera),
-                RasterOptions(options.background, degree, self.antialias),
-                depth=options.depth,
-                training=False,
-            )
+            self._forward(self._engine, camera, options)
             out = self._engine.output()
             color, alpha, depth_sum = (
                 part.cpu().numpy() for part in (out.color, out.alpha, out.depth_sum)
@@ -86,6 +83,46 @@ class SplatModel:
             depth = (depth_sum / np.maximum(alpha, 1e-6)).astype(np.float32)
             depth[alpha <= 1e-6] = 0.0
         return RenderOutput(color=color, alpha=alpha, depth=depth)
+
+    def coverage(self, camera: Camera, options: RenderOptions | None = None) -> NDArray[np.int32]:
+        """How many splats lie over each pixel (H, W), hidden ones included; see `coverage`.
+
+        Raises:
+            BackendUnavailable: the native CPU kernels are missing; they count for all backends.
+        """
+        from recon.kernels.native_cpu import Engine
+
+        engine = Engine()
+        with self._lock:
+            self._forward(engine, camera, options or RenderOptions())
+        return coverage(engine.footprints().numpy(), camera.width, camera.height)
+
+    def _forward(self, engine: SplatEngine, camera: Camera, options: RenderOptions) -> None:
+        degree = self.sh_degree
+        if options.sh_degree is not None:
+            degree = min(degree, options.sh_degree)
+        blocks = self._blocks if options.near <= NEAR else self._beyond(camera, options.near)
+        engine.forward(
+            blocks if engine is self._engine else blocks.cpu(),
+            self.size,
+            layout.pinhole_view(camera),
+            RasterOptions(options.background, degree, self.antialias),
+            depth=options.depth,
+            training=False,
+        )
+
+    def _beyond(self, camera: Camera, near: float) -> torch.Tensor:
+        """The blocks with all splats unseen whose middle lies nearer than `near`; valid until
+        the next call."""
+        if self._clipped is None:
+            self._clipped = self._blocks.clone()
+        x, y, z = (self._blocks[:, axis] for axis in range(3))
+        r = [float(v) for v in camera.cam_from_world[2]]
+        depth = r[0] * x + r[1] * y + r[2] * z + r[3]
+        opacity = self._blocks[:, layout.ROW_OPACITY]
+        shown = torch.where(depth < near, _UNSEEN, opacity)
+        self._clipped[:, layout.ROW_OPACITY] = shown
+        return self._clipped
 
     def to_cloud(self) -> SplatCloud:
         """The parameters as arrays, SH up to the model's degree."""

@@ -35,3 +35,11 @@ class Box:
         corners = (signs * self.half) @ self.scene_from_box.T + self.centre
         pairs = [(a, b) for a in range(8) for b in range(a) if (signs[a] != signs[b]).sum() == 1]
         return corners[np.array(pairs)].astype(np.float32)
+
+
+@dataclass(frozen=True, eq=False)
+class Cut:
+    """A box and which side of it stays."""
+
+    box: Box
+    keep_inside: bool

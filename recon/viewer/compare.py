@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 
 from recon.geometry import Camera
-from recon.metrics import ERROR_FULL_SCALE, error_map
 from recon.model import RenderOutput
 from recon.scene import PosedScene, View
 from recon.viewer.compose import Arrangement, Pane, compose, place_panes
+from recon.viewer.error_pane import ErrorKind, ErrorPicture, error_picture
 from recon.viewer.images import Rgb8, resize_rgb, to_rgb8
 from recon.viewer.quality import measure
 from recon.viewer.request import Frame
@@ -48,7 +48,11 @@ class Comparison:
             "Flicker": "F: switch, drag: magnifier",
         }[self.arrangement.layout]
         if self.view is None:
-            act = "F: switch" if self.arrangement.layout == "Flicker" else "drag: move all at once"
+            act = {
+                "Panes": "drag: move all at once, click: magnifier",
+                "Split": "drag the divider, or beside it to move",
+                "Flicker": "F: switch, drag: move, click: magnifier",
+            }[self.arrangement.layout]
         return f"{act}   |   Esc: back to exploring"
 
 
@@ -103,6 +107,7 @@ class ComparisonPicture:
         width, height: of each picture at full size.
         view, truth: the photo, at the size that `recon eval` compares; None for a free camera.
         final: the renders are at full size.
+        errors: pictures of errors that were made already: dragging shows them many times.
     """
 
     width: int
@@ -111,6 +116,7 @@ class ComparisonPicture:
     final: bool
     view: View | None = None
     truth: Rgb8 | None = None
+    errors: dict[ErrorKind, ErrorPicture] = field(default_factory=dict, compare=False)
 
     @classmethod
     def at_photo(
@@ -143,7 +149,19 @@ class ComparisonPicture:
         )
         return cls(camera.width, camera.height, rendered, frame.final)
 
-    def panes(self) -> list[Pane]:
+    def error(self, kind: ErrorKind) -> ErrorPicture | None:
+        """The first method's error; None without a photo or a method.
+
+        Raises:
+            BackendUnavailable: what was asked for is not installed.
+        """
+        if self.truth is None or not self.rendered:
+            return None
+        if kind not in self.errors:
+            self.errors[kind] = error_picture(kind, self.rendered[0].image, self.truth)
+        return self.errors[kind]
+
+    def panes(self, error: ErrorKind = "Absolute") -> list[Pane]:
         """Truth, each method, then the first method's error."""
         panes: list[Pane] = []
         if self.view is not None and self.truth is not None:
@@ -154,23 +172,28 @@ class ComparisonPicture:
             if one.score is not None and one.score.ssim is not None:
                 score += f"  SSIM {one.score.ssim:.3f}"
             panes.append(Pane(one.named.label + score, one.image))
-        if self.truth is not None and self.rendered:
-            first = self.rendered[0]
-            title = f"error of {first.named.label} (white: {ERROR_FULL_SCALE:.0%} and more)"
-            panes.append(Pane(title, error_map(first.image, self.truth)))
+        shown = self.error(error)
+        if shown is not None:
+            panes.append(Pane(f"{self.rendered[0].named.label}: {shown.title}", shown.image))
         return panes
+
+    @property
+    def pane_count(self) -> int:
+        """Length of `panes`."""
+        return len(self.rendered) + (0 if self.truth is None else 1 + bool(self.rendered))
 
     def compose(self, comparison: Comparison, width: int, height: int, dark: bool) -> Rgb8:
         """The canvas."""
         arrangement = replace(comparison.arrangement, dark=dark, hint=comparison.hint())
-        return compose(self.panes(), self.width / self.height, arrangement, width, height)
+        panes = self.panes(arrangement.error)
+        return compose(panes, self.width / self.height, arrangement, width, height)
 
     def locate(
         self, comparison: Comparison, at: tuple[float, float], width: int, height: int
     ) -> tuple[float, float] | None:
         """Canvas fractions to fractions of the picture that lies there; None beside all."""
         arrangement = comparison.arrangement
-        count = len(self.panes()) if arrangement.layout == "Panes" else 1
+        count = self.pane_count if arrangement.layout == "Panes" else 1
         for place in place_panes(count, self.width / self.height, width, height):
             found = place.fraction(at[0] * width, at[1] * height)
             if found is not None:

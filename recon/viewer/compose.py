@@ -9,6 +9,7 @@ from typing import Literal, get_args
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from recon.viewer.error_pane import ErrorKind
 from recon.viewer.images import Rgb8, resize_rgb
 
 Layout = Literal["Panes", "Split", "Flicker"]
@@ -63,6 +64,7 @@ class Arrangement:
         layout: all side by side, the first two with a divider, or one at a time.
         split: the divider's place, fraction of the picture's width.
         shown: the pane that Flicker shows.
+        error: what the error pane shows.
         magnifier: (u, v) of its middle in the picture, or None.
         dark: whether the surround is dark.
         hint: a line at the bottom of the canvas, if that is wide enough.
@@ -71,9 +73,16 @@ class Arrangement:
     layout: Layout = "Panes"
     split: float = 0.5
     shown: int = 0
+    error: ErrorKind = "Absolute"
     magnifier: tuple[float, float] | None = None
     dark: bool = True
     hint: str = ""
+
+
+def divider_at(arrangement: Arrangement, aspect: float, size: tuple[int, int]) -> float:
+    """Where the divider lies on the canvas of `size`, as a fraction of its width."""
+    spot = place_panes(1, aspect, *size)[0]
+    return (spot.x + arrangement.split * spot.width) / size[0]
 
 
 def hint_height(width: int) -> int:

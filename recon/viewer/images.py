@@ -15,8 +15,13 @@ from recon.model import RenderOutput
 Rgb8 = NDArray[np.uint8]
 F32 = NDArray[np.float32]
 
-Mode = Literal["Colour", "Depth", "Normals", "Alpha", "Ellipses"]
+Mode = Literal["Colour", "Depth", "Normals", "Alpha", "Ellipses", "Splats per pixel"]
 MODES: tuple[Mode, ...] = get_args(Mode)
+SPLAT_MODES: tuple[Mode, ...] = ("Ellipses", "Splats per pixel")
+"""What only a model of splats can be shown as."""
+
+MOST_SPLATS = 1000
+"""Splats at a pixel that get the last colour of their picture."""
 
 
 def crop_rows(camera: Camera, top: int, bottom: int) -> Camera:
@@ -120,6 +125,8 @@ def develop(output: RenderOutput, camera: Camera, mode: Mode) -> Rgb8:
         return np.repeat(grey[..., None], 3, axis=2)
     if mode in ("Colour", "Ellipses") or output.depth is None:
         return to_rgb8(output.color)
+    if mode == "Splats per pixel":
+        return count_picture(output.depth)
     if mode == "Depth":
         return depth_picture(output.depth, output.alpha)
     return normal_picture(output.depth, output.alpha, camera)
@@ -136,6 +143,20 @@ def depth_picture(depth: F32, alpha: F32) -> Rgb8:
     low, high = np.percentile(inverse[solid][::7], (2, 98))
     scaled = (inverse - low) / max(high - low, 1e-9)
     return _fade(colour_map(scaled.astype(np.float32), TURBO), alpha)
+
+
+def count_picture(count: F32) -> Rgb8:
+    """Splats at each pixel (H, W): none black, then blue to red from 1 to MOST_SPLATS, by ratio."""
+    picture = colour_map(np.log1p(count) / np.float32(np.log1p(MOST_SPLATS)), TURBO)
+    return np.where(count[..., None] > 0, picture, 0).astype(np.uint8)
+
+
+def about_count(count: F32) -> str:
+    """What the picture says, in words."""
+    return (
+        f"Splats over each pixel, hidden ones too: blue 1, red {MOST_SPLATS:,} and more; "
+        f"here {np.median(count):,.0f} as a rule, {count.max():,.0f} at most."
+    )
 
 
 def normal_picture(depth: F32, alpha: F32, camera: Camera) -> Rgb8:

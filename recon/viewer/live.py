@@ -26,7 +26,9 @@ from recon.fit.events import (
 )
 from recon.model import EvalEvent, FinishedEvent, StepEvent, Trainer
 from recon.viewer.cost import Allowance
+from recon.viewer.governor import Governor, HelperClock
 from recon.viewer.run import Loader, load_run
+from recon.viewer.scheduler import RENDER_THREAD
 from recon.viewer.server import ServerOptions, ViewerServer
 from recon.viewer.workspace import (
     Content,
@@ -36,10 +38,6 @@ from recon.viewer.workspace import (
     TrainingState,
     Workspace,
 )
-
-SHARE = 0.05
-"""Of the time, for rendering while training goes on: half of the 10 % that watching may cost; the
-rest is for snapshots, encoding and the web server."""
 
 SNAPSHOT_SHARE = 0.02
 """Of the time, for copying the model."""
@@ -87,6 +85,7 @@ class LiveView:
         self._next_snapshot = 0.0
         self._next_message = 0.0
         self._curve = Curve()
+        self._governor: Governor | None = None
         self.server = ViewerServer(
             self._workspace, options, allowance=Allowance(share=1.0), training=self
         )
@@ -113,7 +112,7 @@ class LiveView:
 
     def finish(self, run_dir: Path, load: Loader = load_run) -> None:
         """The fit is over: show what it saved, with the figures of the evaluation."""
-        self.server.scheduler.set_share(1.0)
+        self._ungoverned()
         self._trainer = None
         try:
             content = load(run_dir)
@@ -125,7 +124,7 @@ class LiveView:
 
     def fail(self, error: Exception) -> None:
         """The fit ended with an error: the pages must tell."""
-        self.server.scheduler.set_share(1.0)
+        self._ungoverned()
         self._workspace.fail(f"The fit ended with an error.\n{error}")
 
     def close(self) -> None:
@@ -142,11 +141,11 @@ class LiveView:
     def pause(self) -> None:
         """Hold training up after the step in hand."""
         self._running.clear()
-        self.server.scheduler.set_share(1.0)
         self._set_state("paused")
 
     def resume(self) -> None:
-        self.server.scheduler.set_share(SHARE)
+        if self._governor is not None:
+            self._governor.start()
         self._running.set()
         self._set_state("training")
 
@@ -162,7 +161,8 @@ class LiveView:
     def _begin(self, event: TrainingStarted) -> None:
         self._trainer = event.trainer
         self._curve = Curve()
-        self.server.scheduler.set_share(SHARE)
+        scheduler, others = self.server.scheduler, HelperClock(RENDER_THREAD)
+        self._governor = Governor(scheduler.set_share, lambda: scheduler.stats.busy, others.seconds)
         self._workspace.update(
             lambda now: replace(
                 now,
@@ -195,7 +195,11 @@ class LiveView:
             self._next_snapshot = 0.0
             self._set_state("ended")  # what follows can be neither paused nor stopped
         self._snapshot()
-        self._running.wait()
+        if self._governor is not None:
+            self._governor.tick()
+        if not self._running.is_set():
+            self.server.scheduler.set_share(1.0)  # there is no training to be slowed down
+            self._running.wait()
 
     def _progress(self, event: StepEvent) -> None:
         now = time.monotonic()
@@ -225,6 +229,8 @@ class LiveView:
             return
         model = self._trainer.snapshot()
         took = time.monotonic() - now
+        if self._governor is not None:
+            self._governor.hold_up(took)
         self._next_snapshot = now + max(SNAPSHOT_SECONDS, took / SNAPSHOT_SHARE)
         key = model.method
 
@@ -234,6 +240,10 @@ class LiveView:
             return replace(content, models=(named, *others))
 
         self._workspace.update(change)
+
+    def _ungoverned(self) -> None:
+        self._governor = None
+        self.server.scheduler.set_share(1.0)
 
     def _say(self, text: str) -> None:
         """A line for the pages: large while there is no picture yet."""

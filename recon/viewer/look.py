@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from recon.viewer.box import Cut
 from recon.viewer.images import Mode
 
 
@@ -15,6 +16,8 @@ class Look:
         model: key of the model.
         longest: most pixels on the longer side of a frame.
         background: sRGB 0..1 behind the model; None is the scene's own.
+        near: splats nearer than this, scene units, are not shown.
+        preview: show what this cut would leave.
     """
 
     model: str = ""
@@ -22,6 +25,8 @@ class Look:
     longest: int = 1280
     background: tuple[float, float, float] | None = None
     dark: bool = True
+    near: float = 0.0
+    preview: Cut | None = None
 
 
 @dataclass
@@ -34,6 +39,7 @@ class Status:
     pixels_per_second: float = 0.0
     frames_per_second: float = 0.0
     final: bool = True
+    note: str = ""
     _times: list[float] = field(default_factory=list)
 
     def tick(self, now: float) -> None:

@@ -33,7 +33,7 @@ class Panels:
         self._control = control
         self._lock = threading.RLock()
         self._built = self._was_fixed = False
-        self._pointer = PointerSheet(session.client, session.drag, session.press)
+        self._pointer = PointerSheet(session.client, self._drag, session.press)
         self._overlays: Overlays | None = None
         self._waiting: viser.GuiMarkdownHandle | None = None
         self._explore: ExploreTab | None = None
@@ -82,6 +82,30 @@ class Panels:
             session.on_status = self._explore.update_status
             self._explore.update_status()
 
+    def on_camera(self) -> None:
+        """The browser's camera moved."""
+        self.session.on_camera()
+        if self.session.divider is not None:
+            with self._lock:
+                self._cover()
+
+    def _drag(self, x: float, y: float) -> None:
+        self.session.drag(x, y)
+        if not self.session.fixed:
+            self._cover()
+
+    def _cover(self) -> None:
+        """Put the sheet that takes drags where it belongs now."""
+        session = self.session
+        width, height = session.canvas
+        divider = session.divider
+        if session.fixed:
+            self._pointer.cover(session.pilot.viewpoint)
+        elif divider is not None:
+            self._pointer.cover_divider(session.pilot.viewpoint, divider, width / height)
+        else:
+            self._pointer.uncover()
+
     def close(self) -> None:
         """The page left."""
         self.session.close()
@@ -105,11 +129,9 @@ class Panels:
             for drawn in (self._overlays, self._make, self._edit):
                 if drawn is not None:
                     drawn.hide(fixed or free)
-            if fixed:
-                self._pointer.place(self.session.pilot.viewpoint)
-            else:
-                self._pointer.remove()
             width, height = self.session.canvas
+            self._pointer.listen(fixed or free)
+            self._cover()
             if fixed and not self._was_fixed and width < UPRIGHT * height:
                 self.session.client.gui.main_panel.minimize()
             self._was_fixed = fixed

@@ -1,12 +1,13 @@
-"""Pressing and dragging on pictures that fill the canvas: divider, magnifier, thumbnails.
+"""Pressing and dragging on pictures: divider, magnifier, thumbnails.
 
 viser reports drags on scene nodes only, and a drag on no node orbits the camera. So an invisible
-sheet right before the camera takes them while pictures are shown that cannot be
-orbited.
+sheet right before the camera takes them: over the whole canvas while pictures are shown that
+cannot be orbited, over a divider alone while they can.
 """
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -14,13 +15,16 @@ from typing import Any
 import numpy as np
 import viser
 
-from recon.viewer.cameras import Viewpoint
+from recon.viewer.cameras import Viewpoint, to_viser
 
 DISTANCE = 0.05
 """From the camera to the sheet, world units: behind the near plane (0.01), before all else."""
 
 SIZE = 40 * DISTANCE
 """Wide enough for every field of view and window."""
+
+GRIP = 0.03
+"""Width of the sheet over a divider, as a fraction of the canvas's height."""
 
 
 class PointerSheet:
@@ -41,55 +45,77 @@ class PointerSheet:
         self._on_drag = on_drag
         self._on_press = on_press
         self._sheet: viser.ImageHandle | None = None
+        self._whole = True
+        self._listening = False
         self._lock = threading.Lock()
 
-    def place(self, viewpoint: Viewpoint) -> None:
-        """Put the sheet before the camera."""
-        forward = viewpoint.target - viewpoint.position
-        forward = forward / np.linalg.norm(forward)
-        middle = viewpoint.position + DISTANCE * forward
+    def cover(self, viewpoint: Viewpoint) -> None:
+        """Take all drags."""
+        self._place(viewpoint, None)
+
+    def cover_divider(self, viewpoint: Viewpoint, at: float, aspect: float) -> None:
+        """Take drags that begin at a divider, and leave the others to the camera.
+
+        Args:
+            at: the divider's place, fraction of the canvas's width.
+            aspect: the canvas's width over its height.
+        """
+        across = math.tan(viewpoint.fov / 2) * aspect
+        self._place(viewpoint, (2 * at - 1) * across)
+
+    def _place(self, viewpoint: Viewpoint, aside: float | None) -> None:
+        """`aside`: to the right, in distances from the camera; None covers everything."""
+        camera = viewpoint.camera(2, 2)
+        wxyz, position = to_viser(camera)
+        axes = camera.world_from_cam[:3, :3]
+        middle = position + DISTANCE * (axes[:, 2] + (aside or 0.0) * axes[:, 0])
         with self._lock:
-            if self._sheet is not None:
-                self._sheet.position = middle
-                self._sheet.wxyz = _facing(forward)
-                return
-            # A transparent picture is the cheapest node there is for a browser without a GPU:
-            # no lights, and no outline since only drags are asked for.
-            self._sheet = sheet = self._client.scene.add_image(
-                "/pointer",
-                np.zeros((2, 2, 4), np.uint8),
-                SIZE,
-                SIZE,
-                format="png",
-                position=middle,
-                wxyz=_facing(forward),
-                cast_shadow=False,
-                receive_shadow=False,
-            )
+            whole = aside is None
+            if self._sheet is not None and whole != self._whole:
+                self._sheet.remove()
+                self._sheet = None
+            self._whole = whole
+            if self._sheet is None:
+                width = SIZE if whole else 2 * GRIP * DISTANCE * math.tan(viewpoint.fov / 2)
+                self._sheet = self._make(width)
+            self._sheet.position = middle
+            self._sheet.wxyz = wxyz
 
-            @sheet.on_drag("left")
-            async def _(event: Any) -> None:
-                # async: drags stay in order; the work itself is done on the render thread.
-                self._on_drag(*event.end_screen_pos)
+    def _make(self, width: float) -> viser.ImageHandle:
+        # A transparent picture is the cheapest node there is for a browser without a GPU:
+        # no lights, and no outline since only drags are asked for.
+        sheet = self._client.scene.add_image(
+            "/pointer",
+            np.zeros((2, 2, 4), np.uint8),
+            width,
+            SIZE,
+            format="png",
+            cast_shadow=False,
+            receive_shadow=False,
+        )
 
-            self._client.scene.on_click()(self._clicked)
+        @sheet.on_drag("left")
+        async def _(event: Any) -> None:
+            # async: drags stay in order; the work itself is done on the render thread.
+            self._on_drag(*event.end_screen_pos)
 
-    def remove(self) -> None:
+        return sheet
+
+    def uncover(self) -> None:
         """Give drags back to the camera."""
         with self._lock:
             if self._sheet is not None:
-                self._client.scene.remove_click_callback(self._clicked)
                 self._sheet.remove()
                 self._sheet = None
 
+    def listen(self, presses: bool) -> None:
+        """Whether presses are told, on the sheet or beside it."""
+        with self._lock:
+            if presses and not self._listening:
+                self._client.scene.on_click()(self._clicked)
+            elif self._listening and not presses:
+                self._client.scene.remove_click_callback(self._clicked)
+            self._listening = presses
+
     def _clicked(self, event: viser.SceneClickEvent) -> None:
         self._on_press(*event.screen_pos)
-
-
-def _facing(forward: np.ndarray) -> np.ndarray:
-    """wxyz of a rotation that takes +Z to `forward`."""
-    w = 1.0 + forward[2]
-    if w < 1e-9:
-        return np.array([0.0, 1.0, 0.0, 0.0])
-    quat = np.array([w, -forward[1], forward[0], 0.0])
-    return quat / np.linalg.norm(quat)

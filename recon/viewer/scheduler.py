@@ -23,16 +23,24 @@ from recon.viewer.cost import Allowance, CostModel
 from recon.viewer.images import crop_rows, paste_rows
 from recon.viewer.request import ClientId, Frame, Layer, Pace, Request, scaled
 
+RENDER_THREAD = "recon-render"
+
 
 @dataclass(frozen=True)
 class _Step:
-    """Render `rows` (all when None) at `scale`, not before `ready`."""
+    """Render `rows` (all when None) at `scale`, not before `ready`.
+
+    Attributes:
+        rows: number of a band and how many there are; None for the whole picture.
+        first: of the bands: layers that cannot be parted are rendered with it.
+    """
 
     scale: float
     ready: float
     final: bool
     preview: bool = False
     rows: tuple[int, int] | None = None
+    first: bool = False
 
 
 @dataclass(eq=False)
@@ -73,7 +81,7 @@ class RenderScheduler:
         self._virtual_time = 0.0
         self._stopping = False
         self._wake = threading.Condition()
-        self._thread = threading.Thread(target=self._run, name="recon-render", daemon=True)
+        self._thread = threading.Thread(target=self._run, name=RENDER_THREAD, daemon=True)
         self._thread.start()
 
     def submit(self, client_id: ClientId, request: Request) -> None:
@@ -180,16 +188,22 @@ class RenderScheduler:
         full = self._estimate(request, 1.0)
         if full > 4 * self.pace.rest and scale < 0.4:
             yield _Step(0.5, rest, final=False)
-        bands = 1
-        if request.layers and all(layer.bands for layer in request.layers):
-            height = min(layer.camera.height for layer in request.layers)
-            bands = max(1, min(round(self._estimate(request, 1.0) / self.pace.band), height // 8))
+        bands = self._bands(request)
         if bands == 1:
             yield _Step(1.0, rest, final=True)
             return
         # Fractions of the height, the middle first: that is where people look.
         for done, band in enumerate(sorted(range(bands), key=lambda b: abs(b - (bands - 1) / 2))):
-            yield _Step(1.0, rest, final=done == bands - 1, rows=(band, bands))
+            yield _Step(1.0, rest, done == bands - 1, rows=(band, bands), first=done == 0)
+
+    def _bands(self, request: Request) -> int:
+        """How many bands the full picture is rendered in."""
+        parted = [layer for layer in request.layers if layer.bands]
+        if not parted:
+            return 1
+        seconds = sum(self._cost(layer.key).estimate(layer.pixels) for layer in parted)
+        height = min(layer.camera.height for layer in parted)
+        return max(1, min(round(seconds / self.pace.band), height // 8))
 
     def _moving_scale(self, client: _Client, request: Request) -> float:
         scales = [
@@ -291,7 +305,10 @@ class RenderScheduler:
         for index, layer in enumerate(request.layers):
             camera = scaled(layer.camera, step.scale)
             rows: tuple[int, int] | None = None
-            if step.rows is not None:
+            if step.rows is not None and not layer.bands and not step.first:
+                outputs.append(client.outputs[index])  # whole since the first band
+                continue
+            if step.rows is not None and layer.bands:
                 band, bands = step.rows
                 rows = (camera.height * band // bands, camera.height * (band + 1) // bands)
                 camera = crop_rows(camera, *rows)

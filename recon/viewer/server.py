@@ -142,7 +142,7 @@ class ViewerServer:
         # The first picture before the panels: that is what people wait for. Only now, since what
         # is loaded from here on is told to the page.
         session.refresh()
-        client.camera.on_update(lambda _: session.on_camera())
+        client.camera.on_update(lambda _: panels.on_camera())
         guarded(session, panels.build)
         if client.client_id not in self._server.get_clients():
             self._on_disconnect(client)  # it left before it was known: nobody else tells

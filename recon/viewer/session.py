@@ -12,23 +12,28 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
+import numpy as np
 import viser
 
 from recon.geometry import Camera
-from recon.model import RenderOptions, RenderOutput
+from recon.model import RenderOptions
 from recon.viewer.cameras import best_view, pinhole, vertical_fov
 from recon.viewer.compare import Comparison, ComparisonPicture, PhotoTask
-from recon.viewer.compose import GAP, Arrangement, hint_height, message
+from recon.viewer.compose import GAP, Arrangement, divider_at, hint_height, message
 from recon.viewer.gallery import Gallery
-from recon.viewer.images import Mode, Rgb8, develop
+from recon.viewer.images import Mode, Rgb8, about_count, develop
 from recon.viewer.look import Look, Status
 from recon.viewer.pilot import Pilot
 from recon.viewer.request import Frame, Layer, Request, scaled
 from recon.viewer.scheduler import RenderScheduler
+from recon.viewer.shown import cost_key, render_shown
 from recon.viewer.workspace import Content, NamedModel, Photos, Workspace
 
 JPEG_MOVING = 70
 JPEG_REST = 92
+
+SAME_PLACE = 0.06
+"""A click so near the magnifier's middle, in fractions of the picture, puts it away."""
 
 
 class Session:
@@ -148,17 +153,24 @@ class Session:
                 return
             relaid = "layout" in changes and self.comparison.view is None
             self.comparison = replace(self.comparison, arrangement=self.arrangement)
+            if relaid:
+                self.picture = None
         if relaid:
+            self.on_change()
             self.refresh()  # from a free camera, the layout decides what the panes see
         else:
             self._compose_again()
 
     def press(self, x: float, y: float) -> None:
-        """A press at fractions of the canvas: a thumbnail is compared, else as for a drag."""
+        """A press at fractions of the canvas: a thumbnail is compared, else as for a drag; from a
+        free camera, where drags move it, the magnifier is put there or away."""
         with self._lock:
-            gallery = self.gallery
+            gallery, comparison = self.gallery, self.comparison
         if gallery is None:
-            self.drag(x, y)
+            if comparison is not None and comparison.view is None:
+                self._toggle_magnifier(x, y)
+            else:
+                self.drag(x, y)
             return
         view = gallery.pick((x, y), self.canvas)
         if view is not None:
@@ -175,6 +187,30 @@ class Session:
             self.arrange(split=at[0])
         else:
             self.arrange(magnifier=at)
+
+    def _toggle_magnifier(self, x: float, y: float) -> None:
+        with self._lock:
+            comparison, picture = self.comparison, self.picture
+        if comparison is None or picture is None:
+            return
+        at = picture.locate(comparison, (x, y), *self.canvas)
+        here = comparison.arrangement.magnifier
+        if at is None or (here is not None and np.abs(np.subtract(at, here)).max() < SAME_PLACE):
+            self.arrange(magnifier=None)
+        else:
+            self.arrange(magnifier=at)
+
+    @property
+    def divider(self) -> float | None:
+        """Where a divider lies over pictures that follow the camera, as a fraction of the
+        canvas's width; None when there is none."""
+        with self._lock:
+            comparison, picture = self.comparison, self.picture
+        if comparison is None or comparison.view is not None or picture is None:
+            return None
+        if comparison.arrangement.layout != "Split" or len(picture.rendered) < 2:
+            return None
+        return divider_at(comparison.arrangement, picture.width / picture.height, self.canvas)
 
     def _compose_again(self) -> None:
         """Show the same renders arranged anew, unless better ones are under way anyway."""
@@ -264,6 +300,8 @@ class Session:
         def deliver(frame: Frame) -> None:
             picture = develop(frame.outputs[0], scaled(camera, frame.scale), look.mode)
             self.send(picture, JPEG_REST if frame.final else JPEG_MOVING)
+            count = frame.outputs[0].depth if look.mode == "Splats per pixel" else None
+            self.status.note = "" if count is None else about_count(count)
             self._note_frame(frame, picture.shape[1], picture.shape[0], layer)
 
         return Request((layer,), deliver, self.fail, "moving" if moving else "still")
@@ -323,20 +361,27 @@ class Session:
         with self._lock:
             if self.comparison is None or self.comparison.view != view:
                 return
-            self.picture = picture
+            first, self.picture = self.picture is None, picture
         self._send_picture()
+        if first and view is None:
+            self.on_change()  # now there may be a divider
         if layers:
             self._note_frame(frame, picture.width, picture.height, layers[0])
 
     def layer(self, named: NamedModel, camera: Camera, mode: Mode, own: bool = False) -> Layer:
-        """What the scheduler needs to render a model; `own`: on the scene's own background."""
-        scene = self.content.scene
+        """What the scheduler needs to render a model; `own`: all of it, on the scene's own
+        background, whatever the look."""
+        scene, look = self.content.scene, self.look
         background = (scene.background if scene else None) if own else self.background()
-        options = RenderOptions(background or (0.0, 0.0, 0.0), depth=mode in ("Depth", "Normals"))
+        options = RenderOptions(
+            background or (0.0, 0.0, 0.0),
+            depth=mode in ("Depth", "Normals"),
+            near=0.0 if own else look.near,
+        )
         return Layer(
-            key=(named.key, mode == "Ellipses", options.depth),
+            key=cost_key(named, mode, options.depth),
             camera=camera,
-            render=partial(_render, named, options, mode),
+            render=partial(render_shown, named, options, mode, None if own else look.preview),
             bands=named.bands,
         )
 
@@ -374,13 +419,3 @@ class Session:
         self._closed = True
         self.pilot.close()
         self.scheduler.drop(self.client.client_id)
-
-
-def _render(named: NamedModel, options: RenderOptions, mode: Mode, camera: Camera) -> RenderOutput:
-    model = named.model
-    if mode == "Ellipses" and named.is_splats:
-        # Late, as everywhere in the viewer: this imports torch, and the page must stand before.
-        from recon.viewer.variants import as_ellipses
-
-        model = as_ellipses(model)
-    return model.render(camera, options)

@@ -6,6 +6,7 @@ import viser
 
 from recon.scene import View
 from recon.viewer.compose import LAYOUTS
+from recon.viewer.error_pane import ABOUT_ERRORS, about_missing, available_kinds
 from recon.viewer.session import Session
 from recon.viewer.wire import on_click, on_command, on_edit
 from recon.viewer.workspace import Content
@@ -29,6 +30,9 @@ class CompareTab:
         self._show = gui.add_button("Show photo and render", icon=viser.Icon.COLUMNS)
         self._step = gui.add_button_group("Go to", options=(BACK, "Next"))
         self._layout = gui.add_dropdown("Layout", options=LAYOUTS)
+        self._error = gui.add_dropdown(
+            "Error", options=available_kinds(), hint=ABOUT_ERRORS + about_missing()
+        )
         self._divider = gui.add_slider(
             "Divider", min=0.0, max=1.0, step=0.01, initial_value=0.5, visible=False
         )
@@ -77,7 +81,8 @@ class CompareTab:
         on_edit(session, self._split, self._fill)
         on_edit(session, self._view, self.open)
         on_edit(session, self._layout, self._lay_out)
-        on_edit(session, self._divider, lambda: session.arrange(split=float(self._divider.value)))
+        on_edit(session, self._error, lambda: session.arrange(error=self._error.value))
+        on_edit(session, self._divider, self._divide)
         on_click(session, self._all, self.choose)
         on_click(session, self._show, self.open)
         on_click(session, self._step, lambda: self.move(-1 if self._step.value == BACK else 1))
@@ -127,6 +132,11 @@ class CompareTab:
         self._divider.visible = self._layout.value == "Split"
         self._session.arrange(layout=self._layout.value, magnifier=None)
 
+    def _divide(self) -> None:
+        self._session.arrange(split=float(self._divider.value))
+        if not self._session.fixed:
+            self._session.on_change()  # what takes drags at the divider moves with it
+
     # Following.
 
     def update(self) -> None:
@@ -137,6 +147,7 @@ class CompareTab:
         self._here.visible = len(self._session.content.models) > 1
         self._layout.value = self._session.arrangement.layout
         self._divider.visible = self._session.arrangement.layout == "Split"
+        self._divider.value = round(self._session.arrangement.split, 2)
         if comparison is not None:
             for label, name in self._names.items():
                 if name == comparison.view:

@@ -12,12 +12,13 @@ import viser
 from recon.errors import OptionError
 from recon.geometry import rotation_from_quat
 from recon.model import RadianceModel
-from recon.viewer.box import Box
+from recon.viewer.box import Box, Cut
 from recon.viewer.session import Session
 from recon.viewer.wire import on_click, on_edit
 from recon.viewer.workspace import Content, NamedModel
 
 UNDO_STEPS = 8
+WHOLE, WITHOUT_INSIDE, WITHOUT_OUTSIDE = "Whole model", "Without the inside", "Inside only"
 BOX_COLOUR = (80, 220, 120)
 
 
@@ -37,6 +38,11 @@ class EditTab:
         self._size = gui.add_vector3(
             "Size", (1.0, 1.0, 1.0), min=(0.01, 0.01, 0.01), max=(100.0, 100.0, 100.0), step=0.05
         )
+        self._preview = gui.add_dropdown(
+            "Preview",
+            options=(WHOLE, WITHOUT_INSIDE, WITHOUT_OUTSIDE),
+            hint="See what a cut would leave while you move the box",
+        )
         self._cut = gui.add_button_group("Cut away", options=("Inside", "Outside"))
         self._undo = gui.add_button("Undo", icon=viser.Icon.ARROW_BACK_UP)
         self._name = gui.add_text("Name", "edited")
@@ -44,6 +50,7 @@ class EditTab:
         self._said = gui.add_markdown("")
         on_edit(session, self._show, self._show_box)
         on_edit(session, self._size, self._draw)
+        on_edit(session, self._preview, self._show_preview)
         on_click(session, self._cut, self._cut_away)
         on_click(session, self._undo, self._step_back)
         on_click(session, self._save, self._save_model)
@@ -70,6 +77,7 @@ class EditTab:
                 )
                 self._gizmo.on_update(lambda _: self._draw())
         self._draw()
+        self._show_preview()
         self.hide(False)
 
     def _start(self) -> tuple[np.ndarray, np.ndarray]:
@@ -105,6 +113,15 @@ class EditTab:
                 )
             else:
                 self._lines.points = points
+        if self._session.look.preview is not None:
+            self._show_preview()
+
+    def _show_preview(self) -> None:
+        """Show what the cut would leave; the whole model when no box is in sight."""
+        off = self._preview.value == WHOLE or not self._show.value or self._gizmo is None
+        cut = None if off else Cut(self._box(), self._preview.value == WITHOUT_OUTSIDE)
+        if cut is not None or self._session.look.preview is not None:
+            self._session.set_look(replace(self._session.look, preview=cut))
 
     # Acting.
 
@@ -119,6 +136,8 @@ class EditTab:
             if named.key != self._key:
                 self._history.clear()
             self._history = [*self._history[-UNDO_STEPS:], named.model]
+        self._preview.value = WHOLE
+        self._show_preview()
         self._offer(model)
         self._say(f"{named.model.size - model.size:,} splats cut away, {model.size:,} left.")
 

@@ -9,9 +9,9 @@ from typing import Any
 
 import viser
 
-from recon.viewer.images import MODES
 from recon.viewer.overlays import Overlays
 from recon.viewer.session import Session
+from recon.viewer.shown import modes_of
 from recon.viewer.wire import on_click, on_command, on_edit
 
 BACKGROUNDS: dict[str, tuple[float, float, float] | None] = {
@@ -22,6 +22,7 @@ BACKGROUNDS: dict[str, tuple[float, float, float] | None] = {
 }
 SIZES = {"Half": 640, "Normal": 1280, "Full": 4096}
 BY_SPLIT, BY_QUALITY = "Training or held out", "Quality"
+FARTHEST_NEAR = 2.0
 NONE: tuple[str, ...] = ("(none)",)
 HELP = """**Move:** drag to orbit, right-drag to pan, wheel to zoom; `W A S D` to walk, `Q` `E` down
 and up, arrows to turn; `H` home, `V` next mode.
@@ -39,7 +40,7 @@ class ExploreTab:
         gui = session.client.gui
         self._keys: dict[str, str] = {}
         self._model = gui.add_dropdown("Model", options=NONE, visible=False)
-        self._mode = gui.add_dropdown("Show", options=MODES, initial_value=session.look.mode)
+        self._mode = gui.add_dropdown("Show", options=modes_of(session.model()))
         self._cameras = gui.add_checkbox("Cameras", False, hint="Where the photos were taken")
         self._by = gui.add_dropdown(
             "Colour by",
@@ -53,6 +54,14 @@ class ExploreTab:
             self._background = gui.add_dropdown("Background", options=tuple(BACKGROUNDS))
             self._size = gui.add_dropdown("Resolution", options=tuple(SIZES))
             self._size.value = "Normal"
+            self._near = gui.add_slider(
+                "Near plane",
+                min=0.0,
+                max=FARTHEST_NEAR,
+                step=0.01,
+                initial_value=session.look.near,
+                hint="Splats nearer than this are not shown, in scene units: see behind a wall",
+            )
             self._dark = gui.add_checkbox("Dark page", session.look.dark)
         self._home = gui.add_button("Home", icon=viser.Icon.HOME)
         self._status = gui.add_markdown("")
@@ -73,6 +82,7 @@ class ExploreTab:
             lambda: self._change(background=BACKGROUNDS[self._background.value]),
         )
         on_edit(session, self._size, lambda: self._change(longest=SIZES[self._size.value]))
+        on_edit(session, self._near, lambda: self._change(near=float(self._near.value)))
         on_edit(session, self._dark, self._switch_dark)
         on_click(session, self._home, session.go_home)
         gui = session.client.gui
@@ -85,7 +95,9 @@ class ExploreTab:
         self._session.set_look(replace(self._session.look, **fields))
 
     def _next_mode(self) -> None:
-        following = MODES[(MODES.index(self._session.look.mode) + 1) % len(MODES)]
+        modes = modes_of(self._session.model())
+        now = self._session.look.mode
+        following = modes[(modes.index(now) + 1) % len(modes)] if now in modes else modes[0]
         self._mode.value = following
         self._change(mode=following)
 
@@ -119,6 +131,13 @@ class ExploreTab:
                 self._model.options = options
             self._model.value = names[[m.key for m in models].index(chosen.key)]
         self._model.visible = len(models) > 1
+        self._near.visible = chosen is not None and chosen.is_splats
+        modes = modes_of(chosen)
+        if self._mode.options != modes:
+            self._mode.options = modes
+        if self._session.look.mode not in modes:
+            self._change(mode=modes[0])
+        self._mode.value = self._session.look.mode
 
     def update_status(self) -> None:
         """Follow the frames, at most twice a second while they are many."""
@@ -130,10 +149,12 @@ class ExploreTab:
         named = self._session.model()
         size = "" if named is None else f"{named.model.size:,} primitives. "
         rate = "" if status.final else f", {status.frames_per_second:.0f} frames/s"
-        self._status.content = (
+        text = (
             f"{size}{status.width} x {status.height} in {1000 * status.seconds:.0f} ms, "
             f"{status.pixels_per_second / 1e6:.1f} Mpixel/s{rate}"
         )
+        # Assigned at once: each assignment is a message to the page.
+        self._status.content = text + (f"\n\n{status.note}" if status.note else "")
         fov = round(math.degrees(self._session.pilot.viewpoint.fov))
         if abs(fov - self._fov.value) >= 1 and 10 <= fov <= 120:
             self._fov.value = fov

@@ -16,9 +16,10 @@ import numpy as np
 from recon.errors import OptionError
 from recon.formats.splat_cloud import SplatCloud
 from recon.formats.splat_ply import write_splat_ply
-from recon.model import RadianceModel
+from recon.geometry import Camera
+from recon.model import RadianceModel, RenderOptions, RenderOutput
 from recon.splat import SplatModel
-from recon.viewer.box import Box
+from recon.viewer.box import Box, Cut
 from recon.viewer.models import LazyModel
 
 ELLIPSE_SHRINK = 0.8
@@ -26,6 +27,9 @@ ELLIPSE_SHRINK = 0.8
 
 SOLID = math.log(0.95 / 0.05)
 """Logit of the opacity of a drawn ellipse."""
+
+_lock = threading.Lock()
+"""Of the models that are kept below."""
 
 FAINT = math.log(0.05 / 0.95)
 """Logit of the opacity under which a splat is not worth an ellipse."""
@@ -49,6 +53,34 @@ def cut(model: RadianceModel, box: Box, *, keep_inside: bool) -> RadianceModel:
     return SplatModel.from_cloud(chosen, antialias=_splats(model).antialias)
 
 
+_previews: WeakKeyDictionary[RadianceModel, tuple[Cut, RadianceModel]] = WeakKeyDictionary()
+
+
+def cut_preview(model: RadianceModel, wanted: Cut) -> RadianceModel:
+    """What `cut` would make; the last one of each model is kept.
+
+    Raises:
+        OptionError: as for `cut`.
+    """
+    with _lock:
+        kept = _previews.get(model)
+        if kept is None or kept[0] is not wanted:
+            kept = wanted, cut(model, wanted.box, keep_inside=wanted.keep_inside)
+            _previews[model] = kept
+        return kept[1]
+
+
+def count_splats(model: RadianceModel, camera: Camera, options: RenderOptions) -> RenderOutput:
+    """The number of splats over each pixel, hidden ones too, in place of the depth.
+
+    Raises:
+        OptionError: it is no splat model.
+    """
+    count = _splats(model).coverage(camera, options).astype(np.float32)
+    colour = np.zeros((*count.shape, 3), np.float32)
+    return RenderOutput(color=colour, alpha=(count > 0).astype(np.float32), depth=count)
+
+
 def write_ply(model: RadianceModel, path: Path) -> None:
     """The model in the file format that other programs read.
 
@@ -59,7 +91,6 @@ def write_ply(model: RadianceModel, path: Path) -> None:
 
 
 _ellipses: WeakKeyDictionary[RadianceModel, RadianceModel] = WeakKeyDictionary()
-_lock = threading.Lock()
 
 
 def as_ellipses(model: RadianceModel) -> RadianceModel:

@@ -1,0 +1,45 @@
+"""A model as a look shows it: the mode, the near plane, a box that is about to be cut."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+
+from recon.geometry import Camera
+from recon.model import RenderOptions, RenderOutput
+from recon.viewer.box import Cut
+from recon.viewer.images import MODES, SPLAT_MODES, Mode
+from recon.viewer.workspace import NamedModel
+
+
+def modes_of(named: NamedModel | None) -> tuple[Mode, ...]:
+    """The modes that a model can be shown in."""
+    if named is not None and named.is_splats:
+        return MODES
+    return tuple(mode for mode in MODES if mode not in SPLAT_MODES)
+
+
+def cost_key(named: NamedModel, mode: Mode, depth: bool) -> Hashable:
+    """Tells apart what takes different times to render."""
+    return named.key, mode if mode in SPLAT_MODES else "", depth
+
+
+def render_shown(
+    named: NamedModel, options: RenderOptions, mode: Mode, preview: Cut | None, camera: Camera
+) -> RenderOutput:
+    """A picture of the model; see `images.develop` for what becomes of it.
+
+    Args:
+        preview: show what this cut would leave.
+    """
+    model = named.model
+    if named.is_splats and (preview is not None or mode in SPLAT_MODES):
+        # Late, as everywhere in the viewer: this imports torch, and the page must stand before.
+        from recon.viewer.variants import as_ellipses, count_splats, cut_preview
+
+        if preview is not None:
+            model = cut_preview(model, preview)
+        if mode == "Splats per pixel":
+            return count_splats(model, camera, options)
+        if mode == "Ellipses":
+            model = as_ellipses(model)
+    return model.render(camera, options)
