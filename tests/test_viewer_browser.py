@@ -9,7 +9,7 @@ import io
 import shutil
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ from recon.viewer.server import ServerOptions, ViewerServer
 from recon.viewer.session import Session
 from recon.viewer.shown import modes_of
 from recon.viewer.tab_make import FILM_SIZES
-from recon.viewer.workspace import Workspace
+from recon.viewer.workspace import NamedModel, Workspace
 
 pytestmark = pytest.mark.browser
 
@@ -226,6 +226,61 @@ def test_a_thumbnail_is_picked(stage: Stage) -> None:
     assert session.comparison is not None
     assert session.comparison.view == gallery.views[1].name
     session.explore()
+
+
+def test_two_methods_and_their_error_are_compared(stage: Stage) -> None:
+    """Whatever is a RadianceModel takes part: here a dimmer ball that calls itself nerf."""
+    session = stage.session
+    nerf = NamedModel("nerf", "nerf", BallModel(dim=0.7, method="nerf"), bands=True)
+    stage.workspace.update(lambda now: replace(now, models=(*now.models, nerf)))
+    session.arrange(layout="Panes", error="Lighter, darker")
+    session.compare("photo_08.png")
+    until(lambda: measured(session), "the comparison")
+    assert session.picture is not None
+    assert [one.named.key for one in session.picture.rendered] == ["ball", "nerf"]
+    assert session.picture.pane_count == 4
+    # Both are too dark: the last pane is bluish.
+    stage.stable()
+    shown = session.picture.error("Lighter, darker")
+    assert shown is not None
+    assert shown.image[..., 2].mean() > shown.image[..., 0].mean() + 3
+    stage.page.get_by_role("tab", name="Compare").click()
+    stage.page.get_by_text("nerf", exact=True).first.wait_for()
+    session.arrange(error="Absolute")
+
+
+def test_a_divider_and_a_magnifier_from_a_free_camera(stage: Stage) -> None:
+    session, page = stage.session, stage.page
+    page.get_by_role("button", name="Compare the models from here").click()
+    until(lambda: session.comparison is not None and session.comparison.view is None, "both")
+    session.arrange(layout="Split", split=0.5)
+    until(lambda: session.divider is not None, "the divider")
+    before = stage.stable()
+    # The left half is the one model, the right half the dimmer one.
+    assert before[:, : before.shape[1] // 3].mean() != before[:, -before.shape[1] // 3 :].mean()
+    place = session.pilot.viewpoint.position
+    for _ in range(5):
+        divider = session.divider
+        assert divider is not None
+        stage.drag((divider, 0.5), (0.25, 0.5))
+        time.sleep(0.3)
+        if session.arrangement.split < 0.35:
+            break
+    assert session.arrangement.split < 0.35, "the divider moved"
+    assert np.linalg.norm(session.pilot.viewpoint.position - place) < 1e-3, "the camera did not"
+    stage.drag((0.7, 0.5), (0.8, 0.5))
+    until(lambda: np.linalg.norm(session.pilot.viewpoint.position - place) > 0.05, "an orbit")
+    assert session.comparison is not None, "moving goes on comparing"
+    stage.stable()
+    session.arrange(layout="Panes")
+    until(lambda: session.picture is not None and session.picture.final, "panes")
+    box = page.locator("canvas").first.bounding_box()
+    page.mouse.click(box["x"] + 0.25 * box["width"], box["y"] + 0.5 * box["height"])
+    until(lambda: session.arrangement.magnifier is not None, "the magnifier")
+    page.mouse.click(box["x"] + 0.25 * box["width"], box["y"] + 0.5 * box["height"])
+    until(lambda: session.arrangement.magnifier is None, "the magnifier to go")
+    session.explore()
+    stage.workspace.update(lambda now: replace(now, models=now.models[:1]))
 
 
 def test_moving_away_leaves_the_comparison(stage: Stage) -> None:

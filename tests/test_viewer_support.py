@@ -23,21 +23,19 @@ class BallModel:
     """A shaded ball on a chequered floor, traced exactly; `dim` scales its colours.
 
     Attributes:
+        method: name of the method.
         delay: seconds that each render takes at least.
         sizes: (width, height) of every render so far.
         broken: raise instead of rendering.
     """
 
     dim: float = 1.0
+    method: str = "ball"
     delay: float = 0.0
     broken: bool = False
 
     def __post_init__(self) -> None:
         self.sizes: list[tuple[int, int]] = []
-
-    @property
-    def method(self) -> str:
-        return "ball"
 
     @property
     def size(self) -> int:
