@@ -231,7 +231,7 @@ def test_a_thumbnail_is_picked(stage: Stage) -> None:
 def test_two_methods_and_their_error_are_compared(stage: Stage) -> None:
     """Whatever is a RadianceModel takes part: here a dimmer ball that calls itself nerf."""
     session = stage.session
-    nerf = NamedModel("nerf", "nerf", BallModel(dim=0.7, method="nerf"), bands=True)
+    nerf = NamedModel("nerf", "nerf", BallModel(dim=0.7, method="nerf"))
     stage.workspace.update(lambda now: replace(now, models=(*now.models, nerf)))
     session.arrange(layout="Panes", error="Lighter, darker")
     session.compare("photo_08.png")

@@ -141,3 +141,18 @@ def test_edits_are_compared_only_when_chosen(tmp_path: Path) -> None:
     assert [m.key for m in Comparison("a").methods(content, "edit")] == ["edit", "ball"]
     # From a free camera there is nothing else to compare with.
     assert [m.key for m in Comparison(None).methods(content, "ball")] == ["ball", "edit"]
+
+
+def test_rows_of_a_field_are_rendered_on_their_own(camera: Camera) -> None:
+    """What the viewer relies on to refine a slow picture in bands."""
+    from test_field_kernels import MARCH, SHAPE, make_state
+
+    from recon.nerf import NerfModel
+    from recon.viewer.images import crop_rows
+
+    model = NerfModel(SHAPE, MARCH, make_state().weights)
+    assert NamedModel("nerf", "nerf", model).bands
+    whole = model.render(camera)
+    part = model.render(crop_rows(camera, 40, 61))
+    assert whole.alpha.max() > 0.5
+    np.testing.assert_allclose(part.color, whole.color[40:61], atol=1e-4)

@@ -131,8 +131,14 @@ class LoopTrainer(ABC):
         for text in self._notices:
             yield NoticeEvent(self._step, text)
         self._notices.clear()
-        options = self._limits
         clock = Clock(self._seconds)
+        for event in self._events(clock):
+            # What a listener does meanwhile, hold training up for instance, is not training.
+            with clock.paused():
+                yield event
+
+    def _events(self, clock: Clock) -> Iterator[TrainEvent]:
+        options = self._limits
         self._prepare()
         last_event = last_event_step = -math.inf
         eval_every = math.inf if options.eval_every is None else options.eval_every
@@ -168,7 +174,8 @@ class LoopTrainer(ABC):
                 last_event, last_event_step = now, self._step
             if now >= next_eval and self._scene.test_views:
                 with clock.paused():
-                    yield self._evaluate()
+                    evaluation = self._evaluate()
+                yield evaluation
                 next_eval = now + eval_every
             if self._dir is not None and now >= next_checkpoint:
                 yield self._checkpoint(self._dir)

@@ -18,6 +18,9 @@ from recon.model import RadianceModel
 from recon.scene import PosedScene, View
 from recon.viewer.images import Rgb8
 
+ROW_WISE = frozenset({"nerf"})
+"""Methods that march a ray for each pixel: rows can be rendered on their own."""
+
 THUMBNAIL = 160
 """Longer side of a photo's thumbnail, pixels."""
 
@@ -29,20 +32,23 @@ class NamedModel:
     Attributes:
         key: unique; "splat", "nerf", "splat@3000" for a checkpoint.
         label: as people read it.
-        bands: see `request.Layer.bands`.
         aside: an edit or a checkpoint: compared only when it is the chosen one.
     """
 
     key: str
     label: str
     model: RadianceModel
-    bands: bool = False
     aside: bool = False
 
     @property
     def is_splats(self) -> bool:
         """Whether it can be cut, drawn as ellipses and written as .ply."""
         return self.model.method == "splat"
+
+    @property
+    def bands(self) -> bool:
+        """See `request.Layer.bands`."""
+        return self.model.method in ROW_WISE
 
 
 @dataclass(frozen=True)

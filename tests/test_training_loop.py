@@ -1,0 +1,64 @@
+"""The training loop's clock: what listeners do between steps is no training time."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from test_viewer_support import BallModel, ball_scene
+
+from recon.model import EvalEvent, FinishedEvent, RadianceModel, StepEvent
+from recon.training.loop import LoopTrainer, StepReport
+
+
+@dataclass(frozen=True)
+class Options:
+    steps: int = 10_000
+    time_budget: float | None = 1.2
+    long_side: int | None = None
+    eval_every: float | None = 0.5
+    eval_views: int = 1
+    checkpoint_every: float = 1e9
+
+
+class Sleeper(LoopTrainer):
+    """Each step takes ten milliseconds."""
+
+    def snapshot(self) -> RadianceModel:
+        return BallModel()
+
+    @property
+    def _size(self) -> int:
+        return 1
+
+    def _prepare(self) -> None: ...
+
+    def _train_step(self) -> StepReport:
+        time.sleep(0.01)
+        self._step += 1
+        return StepReport(8, 8, 0.1)
+
+    def _save(self, folder: Path) -> Path:
+        return folder
+
+
+def test_a_listener_that_holds_training_up_costs_no_training_time(tmp_path: Path) -> None:
+    trainer = Sleeper(ball_scene(tmp_path, count=4), Options(), None)
+    held = 0.0
+    rates: list[float] = []
+    began = time.perf_counter()
+    for event in trainer.run():
+        if isinstance(event, StepEvent):
+            rates.append(event.steps_per_second)
+        if isinstance(event, StepEvent | EvalEvent):
+            time.sleep(0.5)  # a pause
+            held += 0.5
+        if isinstance(event, FinishedEvent):
+            finished = event
+    wall = time.perf_counter() - began
+    assert held > 2 * 1.2
+    assert finished.reason == "time"
+    assert 1.2 <= finished.seconds < wall - 0.9 * held
+    # A pause does not look like slow steps either.
+    assert max(rates) < 3 * min(rates)
