@@ -12,6 +12,7 @@ import msgspec
 import numpy as np
 import pytest
 import viser
+import zstandard
 from test_viewer_support import ball_content, ball_scene
 from websockets.asyncio.client import connect
 from websockets.typing import Subprotocol
@@ -138,6 +139,12 @@ def test_many_pages_come_and_go(tmp_path: Path) -> None:
         "look_at": (0.0, 0.0, 0.0), "up_direction": (0.0, 0.0, 1.0),
     }  # fmt: skip
 
+    def unpacked(message: str | bytes) -> bytes:
+        """viser's own framing: two lengths of eight bytes, then zstd."""
+        assert isinstance(message, bytes)
+        packed = message[16 : 16 + int.from_bytes(message[8:16], "little")]
+        return zstandard.ZstdDecompressor().decompress(packed)
+
     async def visit(stays: bool) -> bool:
         protocol = Subprotocol(f"viser-v{viser.__version__}")
         address = f"ws://127.0.0.1:{server.port}"
@@ -147,7 +154,7 @@ def test_many_pages_come_and_go(tmp_path: Path) -> None:
                 return False
             async with asyncio.timeout(60):
                 async for message in page:
-                    if b"\xff\xd8\xff" in message:  # a JPEG picture
+                    if b"BackgroundImageMessage" in unpacked(message):
                         return True
         return False
 

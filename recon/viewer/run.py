@@ -48,10 +48,11 @@ def serve_run(
     run = RunDir.find(run_dir)
     options = ServerOptions(host=host, port=port, readonly=readonly)
     workspace = Workspace(Content(title=Path(run.manifest.scene).name))
+    # Both at once: the model should be there when the page is.
+    load_in_background(workspace, run.path, load_run)
     with ViewerServer(workspace, options) as server:
         for line in greeting(server):
             print(line, flush=True)
-        load_in_background(workspace, run.path, load_run)
         if open_browser:
             webbrowser.open(server.url)
         wait_for_interrupt()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import socket
 import threading
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -66,6 +67,8 @@ class ViewerServer:
         self._training = training
         self._panels: dict[int, Panels] = {}
         self._lock = threading.Lock()
+        # A page that leaves while something is sent to it is no event for the terminal.
+        warnings.filterwarnings("ignore", "Queued a .* on a closed connection", UserWarning)
         with _hushed(), refusing_strangers(self.options.host):
             self._server = viser.ViserServer(
                 host=self.options.host, port=port, label=self._label(), verbose=False
