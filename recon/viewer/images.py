@@ -147,7 +147,8 @@ def depth_picture(depth: F32, alpha: F32) -> Rgb8:
 
 def count_picture(count: F32) -> Rgb8:
     """Splats at each pixel (H, W): none black, then blue to red from 1 to MOST_SPLATS, by ratio."""
-    picture = colour_map(np.log1p(count) / np.float32(np.log1p(MOST_SPLATS)), TURBO)
+    share = (np.log1p(count) / np.log1p(MOST_SPLATS)).astype(np.float32)
+    picture = colour_map(share, TURBO)
     return np.where(count[..., None] > 0, picture, 0).astype(np.uint8)
 
 
