@@ -18,6 +18,7 @@ from recon.geometry import Camera
 from recon.model import RenderOutput
 from recon.viewer.cameras import Viewpoint
 from recon.viewer.compare import PhotoTask
+from recon.viewer.export import EXPORTS, SPACES, export_file
 from recon.viewer.film import encode_film, even
 from recon.viewer.images import Rgb8, develop
 from recon.viewer.page import comparison_page
@@ -62,7 +63,19 @@ class MakeTab:
                 icon=viser.Icon.SHARE,
                 hint="All held-out photos beside their renders, in one file that needs no server",
             )
-            self._export = gui.add_button("Save model (PLY)", icon=viser.Icon.DOWNLOAD)
+        with gui.add_folder("For other programs"):
+            self._format = gui.add_dropdown("Format", options=tuple(EXPORTS))
+            self._space = gui.add_dropdown(
+                "Space",
+                options=tuple(SPACES),
+                hint="Normalised: centred, up is +Z, unit scale, as it was trained",
+            )
+            self._export = gui.add_button("Export the run", icon=viser.Icon.DOWNLOAD)
+            self._ply = gui.add_button(
+                "Save shown model (PLY)",
+                icon=viser.Icon.DOWNLOAD,
+                hint="What is chosen under Model, edits included, in normalised space",
+            )
         self._progress = gui.add_progress_bar(0.0, visible=False)
         self._cancel = gui.add_button("Cancel", color="red", visible=False)
         self._wire()
@@ -76,6 +89,7 @@ class MakeTab:
         on_click(session, self._still, lambda: self._work(self._make_still))
         on_click(session, self._page, lambda: self._work(self._make_page))
         on_click(session, self._export, lambda: self._work(self._make_export))
+        on_click(session, self._ply, lambda: self._work(self._make_ply))
         on_click(session, self._cancel, self._cancelled.set)
         on_edit(session, self._closed, self._draw)
         gui = session.client.gui
@@ -85,8 +99,11 @@ class MakeTab:
 
     def update(self) -> None:
         """Follow the content: whether the model can be saved for other programs."""
-        named = self._session.model()
-        self._export.visible = named is not None and named.is_splats
+        named, content = self._session.model(), self._session.content
+        self._ply.visible = named is not None and named.is_splats
+        saved = content.run_dir is not None
+        for handle in (self._format, self._space, self._export):
+            handle.visible = saved
 
     def hide(self, hidden: bool) -> None:
         """Hide the path while pictures fill the canvas."""
@@ -222,6 +239,20 @@ class MakeTab:
         return self._name("html"), page.encode("utf-8")
 
     def _make_export(self) -> tuple[str, bytes]:
+        run_dir = self._session.content.run_dir
+        if run_dir is None:
+            raise OptionError("this scene has no run to export")
+
+        def progress(done: int, total: int) -> None:
+            if not self._wanted():
+                raise _Cancelled
+            self._progress.value = 100.0 * done / max(1, total)
+
+        to, space = EXPORTS[self._format.value], SPACES[self._space.value]
+        ending, file = export_file(run_dir, to, space, progress)
+        return self._name(ending), file
+
+    def _make_ply(self) -> tuple[str, bytes]:
         from recon.viewer.variants import write_ply
 
         with tempfile.TemporaryDirectory() as folder:
