@@ -38,9 +38,6 @@ void sort_by_depth(Frame &frame) {
 
 namespace {
 
-// Slack of the spans in pixels: they must contain every pixel that the exact test accepts.
-constexpr float kSpanSlack = 0.02f;
-
 RECON_FN int clamp_int(float x, int lo, int hi) {
   return x < static_cast<float>(lo) ? lo : x > static_cast<float>(hi) ? hi : static_cast<int>(x);
 }
@@ -54,20 +51,15 @@ RECON_FN uint32_t touch_tiles(const Record &r, uint32_t id, int tiles_x, int til
   const int y_last = clamp_int((r.my + r.hy - 0.5f + kSpanSlack) * kInv, 0, tiles_y - 1);
   uint32_t count = 0;
   for (int ty = y_first; ty <= y_last; ++ty) {
-    // Pixel centres of the row of tiles, relative to the mean, cut to the ellipse.
-    float lo = static_cast<float>(ty * kTile) + 0.5f - r.my;
-    float hi = lo + static_cast<float>(kTile - 1);
-    lo = lo < -r.hy ? -r.hy : lo;
-    hi = hi > r.hy ? r.hy : hi;
-    if (lo > hi + 2 * kSpanSlack)
+    // Pixel centres of the row of tiles, relative to the mean.
+    const float lo = static_cast<float>(ty * kTile) + 0.5f - r.my;
+    const float hi = lo + static_cast<float>(kTile - 1);
+    if (lo > r.hy + kSpanSlack || hi < -r.hy - kSpanSlack)
       continue;
-    // The right edge is concave in dy: its maximum is at the rightmost point or the nearest end.
-    const float at_right = r.dy_right < lo ? lo : r.dy_right > hi ? hi : r.dy_right;
-    const float at_left = -r.dy_right < lo ? lo : -r.dy_right > hi ? hi : -r.dy_right;
-    const float zr = at_right * r.inv_hy, zl = at_left * r.inv_hy;
-    const float wr = 1.0f - zr * zr, wl = 1.0f - zl * zl;
-    const float right = r.mx + r.shear * at_right + r.half_width * __builtin_sqrtf(wr > 0 ? wr : 0);
-    const float left = r.mx + r.shear * at_left - r.half_width * __builtin_sqrtf(wl > 0 ? wl : 0);
+    float left, right;
+    ellipse_span(r.hy, r.inv_hy, r.shear, r.half_width, r.dy_right, lo, hi, left, right);
+    left += r.mx;
+    right += r.mx;
     const int x_first = clamp_int((left - 0.5f - kSpanSlack) * kInv, 0, tiles_x - 1);
     const int x_last = clamp_int((right - 0.5f + kSpanSlack) * kInv, 0, tiles_x - 1);
     if (right < 0.0f || left > static_cast<float>(tiles_x * kTile))

@@ -5,7 +5,7 @@
 #include "cpu/engine.h"
 #include "cpu/parallel.h"
 #include "cpu/simd.h"
-#include "recon/math/projection.h"
+#include "recon/math/splat.h"
 
 RECON_BEGIN
 
@@ -17,8 +17,6 @@ constexpr int kBlockFloats = kRows * kBlock;
 constexpr int kMicros = 16;      // groups of 4x4 pixels in a tile: index = column * 4 + row
 constexpr int kChunkBlocks = 32; // blocks a task of the per-splat passes
 constexpr int kChunkSplats = kChunkBlocks * kBlock;
-constexpr float kLog2AlphaMin = -7.994353436858858f; // log2(1 / 255)
-constexpr float kLog2E = 1.4426950408889634f;
 
 // A visible splat in the image plane: one cache line. The exponent of alpha, to base 2, at an
 // offset (dx, dy) from the mean is `log2_opacity + a dx^2 + b dx dy + c dy^2`.
@@ -47,12 +45,6 @@ struct Pair {
   uint32_t tile;
   uint32_t id;
 };
-
-// Sums over the pixels of one tile, for one splat, of v = dL/d(alpha) alpha times 1, dx, dy, dx^2,
-// dx dy, dy^2, and of the blending weight times the gradient of colour, the gradient of depth, and
-// the error. The last is unused.
-constexpr int kSums = 12;
-enum Sum { kS, kSx, kSy, kSxx, kSxy, kSyy, kSr, kSg, kSb, kSz, kSerror };
 
 struct Frame {
   recon_cpu::View view;
@@ -119,17 +111,6 @@ RECON_FN Gaussian<F8> load_gaussian(const float *half) {
     g.log_scale[i] = F8::loadu(half + (recon_cpu::kRowLogScale + i) * kBlock);
   g.logit_opacity = F8::loadu(half + recon_cpu::kRowOpacity * kBlock);
   return g;
-}
-
-// Where all parameters of the footprint are finite: 0 * x is 0 only for a finite x. The clamps in
-// exp_ and max_ would otherwise turn a NaN into a number.
-RECON_FN M8 finite(const Gaussian<F8> &g) {
-  F8 total = g.logit_opacity;
-  for (int i = 0; i < 3; ++i)
-    total += g.mean[i] + g.log_scale[i];
-  for (int i = 0; i < 4; ++i)
-    total += g.quat[i];
-  return total * F8(0.0f) >= F8(0.0f);
 }
 
 void project(Frame &frame, const float *params);

@@ -1,18 +1,18 @@
 // L1 + D-SSIM and its gradient in the image.
 //
-// SSIM: Wang et al. 2004, 11x11 Gaussian window of sigma 1.5, zero padding at the border (as 3DGS
-// trains). With m the blur (a linear map, its own adjoint), the four quantities m(x), m(y),
-// m(x^2 + y^2), m(x y) suffice; the derivative needs three more blurs.
+// SSIM as in recon/math/ssim.h, with zero padding at the border (as 3DGS trains): four blurs of the
+// pixels, and three of the derivatives.
 //
 // The image is worked on in blocks, each from pixels to gradients without leaving the cache: whole
 // images of derivatives cost more in memory traffic than the few columns and rows around a block
 // that are computed twice.
 
 #include "cpu/frame.h"
+#include "recon/math/ssim.h"
 
 RECON_BEGIN
 
-constexpr int kRadius = 5, kTaps = 2 * kRadius + 1;
+constexpr int kRadius = kSsimRadius, kTaps = kSsimTaps;
 constexpr int kHalo = 8; // columns beside a row that a blur along it reads: kRadius in whole lanes
 // At most this many columns and rows in a block: the 44 rows in flight of the first blur fit the
 // first-level cache, the derivatives the second.
@@ -37,10 +37,8 @@ struct LossScratch {
 
 namespace {
 
-// exp(-d^2 / (2 * 1.5^2)), normalised over the 11 taps.
-constexpr float kWindow[kRadius + 1] = {0.26601171f, 0.21300553f, 0.10936069f,
-                                        0.03600077f, 0.00759876f, 0.00102838f};
-constexpr float kC1 = 0.01f * 0.01f, kC2 = 0.03f * 0.03f;
+constexpr float kWindow[kRadius + 1] = {ssim_tap(0), ssim_tap(1), ssim_tap(2),
+                                        ssim_tap(3), ssim_tap(4), ssim_tap(5)};
 
 struct ImageBlock {
   int x0, columns; // multiples of kLanes; the last block ends in the padding
@@ -152,17 +150,13 @@ double ssim_maps(const ImageBlock &block, const Channel &channel, const Frame &f
     for (int i = 0; i < map_columns; i += kLanes) {
       const F8 m1 = blur_x(s.blurred[0] + kHalo + i), m2 = blur_x(s.blurred[1] + kHalo + i);
       const F8 p = blur_x(s.blurred[2] + kHalo + i), q = blur_x(s.blurred[3] + kHalo + i);
-      const F8 m11 = m1 * m1, m22 = m2 * m2, m12 = m1 * m2;
-      const F8 a = m12 + m12 + F8(kC1), d = m11 + m22 + F8(kC1);
-      const F8 b = F8(2.0f) * (q - m12) + F8(kC2), e = p - m11 - m22 + F8(kC2);
-      const F8 inv = F8(1.0f) / (d * e), inv_d = inv * e, inv_e = inv * d, ssim = a * b * inv;
+      const Ssim<F8> value = ssim(m1, m2, p, q);
       const F8 g = F8::load(s.weights + i), k = g * F8(-scale);
       if (i >= kHalo && i < kHalo + block.columns)
-        row_total += g * (F8(1.0f) - ssim);
-      (k * (F8(2.0f) * m2 * (b - a) * inv + F8(2.0f) * m1 * ssim * (inv_e - inv_d)))
-          .store(s.maps[0][map_row] + i);
-      (k * (-ssim * inv_e)).store(s.maps[1][map_row] + i);
-      (k * (F8(2.0f) * a * inv)).store(s.maps[2][map_row] + i);
+        row_total += g * (F8(1.0f) - value.value);
+      (k * value.d_mean).store(s.maps[0][map_row] + i);
+      (k * value.d_p).store(s.maps[1][map_row] + i);
+      (k * value.d_q).store(s.maps[2][map_row] + i);
     }
     if (row >= block.y0 && row < block.y1)
       total += sum(row_total);

@@ -1,7 +1,6 @@
 // Per-splat forward pass: footprint and colour of every splat that the view sees.
 
 #include "cpu/frame.h"
-#include "recon/math/sh.h"
 
 RECON_BEGIN
 
@@ -30,31 +29,17 @@ uint32_t project_half(const float *half, uint32_t first_id, int valid, const Pin
   const Gaussian<F8> g = load_gaussian(half);
   const ProjectionState<F8> s = projection_state(g, cam, options.antialias);
   const Footprint<F8> f = footprint(s, cam);
-  const F8 log2_opacity = log_(max_(f.opacity, F8(1e-20f))) * F8(kLog2E);
-  // alpha >= kAlphaMin where the quadratic form is under `cut`.
-  const F8 margin = log2_opacity - F8(kLog2AlphaMin);
-  const F8 cut = max_(margin, F8(0.0f)) * F8(2.0f / kLog2E);
-  const F8 hx = sqrt_(cut * f.cov[0]), hy = sqrt_(cut * f.cov[2]);
-  M8 seen = (f.depth > F8(static_cast<float>(kNear))) & (margin >= F8(0.0f)) &
-            (f.mean[0] + hx >= F8(0.5f)) & (f.mean[0] - hx <= F8(cam.width - 0.5f)) &
-            (f.mean[1] + hy >= F8(0.5f)) & (f.mean[1] - hy <= F8(cam.height - 0.5f)) &
-            (f.conic[0] > F8(0.0f)) & (f.conic[2] > F8(0.0f)) & finite(g);
+  const Ellipse<F8> e = ellipse(f);
+  const M8 seen = on_image(g, f, e, cam);
   uint32_t lanes = bits(seen) & ((1u << valid) - 1u);
   if (lanes == 0)
     return 0;
 
   F8 color[3];
   sh_color(half, options.sh_degree, g.mean, centre, color);
-  const F8 a = f.conic[0] * F8(-0.5f * kLog2E);
-  const F8 b = f.conic[1] * F8(-kLog2E);
-  const F8 c = f.conic[2] * F8(-0.5f * kLog2E);
-  const F8 shear = f.cov[1] / f.cov[2];
-  const F8 half_width = sqrt_(cut / f.conic[0]);
-  const F8 dy_right = hx * f.cov[1] / f.cov[0];
-  const F8 inv_hy = F8(1.0f) / hy;
-  const F8 *columns[16] = {&f.mean[0], &f.mean[1],  &a,        &b,       &c,  &log2_opacity,
-                           &color[0],  &color[1],   &color[2], &f.depth, &hx, &hy,
-                           &shear,     &half_width, &dy_right, &inv_hy};
+  const F8 *columns[16] = {&f.mean[0], &f.mean[1],    &e.a,        &e.b,     &e.c,  &e.log2_opacity,
+                           &color[0],  &color[1],     &color[2],   &f.depth, &e.hx, &e.hy,
+                           &e.shear,   &e.half_width, &e.dy_right, &e.inv_hy};
   alignas(32) float rows[16][kLanes];
   for (int i = 0; i < 16; ++i)
     columns[i]->store(rows[i]);

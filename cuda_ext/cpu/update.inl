@@ -2,7 +2,6 @@
 // pass, for the splats that the view saw.
 
 #include "cpu/frame.h"
-#include "recon/math/sh.h"
 
 RECON_BEGIN
 
@@ -49,14 +48,7 @@ RECON_FN void half_gradients(const Frame &frame, const PinholeT<float> &cam, con
   F8 s[kSums];
   for (int i = 0; i < kSums; ++i)
     s[i] = F8::load(rows[i]);
-  Footprint<F8> df;
-  df.mean[0] = f.conic[0] * s[kSx] + f.conic[1] * s[kSy];
-  df.mean[1] = f.conic[1] * s[kSx] + f.conic[2] * s[kSy];
-  df.conic[0] = F8(-0.5f) * s[kSxx];
-  df.conic[1] = -s[kSxy];
-  df.conic[2] = F8(-0.5f) * s[kSyy];
-  df.opacity = s[kS] / f.opacity;
-  df.depth = s[kSz];
+  const Footprint<F8> df = footprint_gradient(f, s);
   out.shape = projection_vjp(state, cam, antialias, df);
 
   F8 direction[3], weights[16], g_direction[3], g_mean[3];
@@ -85,7 +77,7 @@ RECON_FN void half_gradients(const Frame &frame, const PinholeT<float> &cam, con
   M8 seen;
   for (int l = 0; l < kLanes; ++l)
     seen.v[l] = (lanes >> l & 1) ? -1 : 0;
-  const M8 keep = finite(out.shape) & (colors >= F8(0.0f)) & seen;
+  const M8 keep = all_finite(out.shape) & (colors >= F8(0.0f)) & seen;
   for (int i = 0; i < 3; ++i) {
     out.shape.mean[i] = mask(keep, out.shape.mean[i]);
     out.shape.log_scale[i] = mask(keep, out.shape.log_scale[i]);
@@ -126,15 +118,11 @@ template <class F> int64_t for_visible_halves(const Frame &frame, const float *p
   return dropped;
 }
 
-struct AdamStep {
-  F8 beta1, beta2, rest1, rest2, correction1, correction2, epsilon;
-};
-
-RECON_FN void adam_row(const AdamStep &a, float rate, M8 seen, F8 g, float *p, float *m, float *v) {
+RECON_FN void adam_row(const AdamScalars<F8> &a, float rate, M8 seen, F8 g, float *p, float *m,
+                       float *v) {
   const F8 m0 = F8::loadu(m), v0 = F8::loadu(v), p0 = F8::loadu(p);
-  const F8 m1 = a.beta1 * m0 + a.rest1 * g;
-  const F8 v1 = a.beta2 * v0 + a.rest2 * g * g;
-  const F8 p1 = p0 - F8(rate) * (m1 * a.correction1) / (sqrt_(v1 * a.correction2) + a.epsilon);
+  F8 m1 = m0, v1 = v0, p1 = p0;
+  adam_update(a, F8(rate), g, p1, m1, v1);
   select(seen, m1, m0).storeu(m);
   select(seen, v1, v0).storeu(v);
   select(seen, p1, p0).storeu(p);
@@ -162,7 +150,7 @@ int64_t splat_gradients(const Frame &frame, const float *params, float *out) {
 
 int64_t splat_adam(const Frame &frame, float *params, float *m, float *v,
                    const recon_cpu::AdamOptions &options, const recon_cpu::SplatStats &stats) {
-  AdamStep a;
+  AdamScalars<F8> a;
   a.beta1 = F8(options.beta1);
   a.beta2 = F8(options.beta2);
   a.rest1 = F8(1.0f - options.beta1);

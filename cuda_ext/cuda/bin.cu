@@ -19,13 +19,13 @@ constexpr uint32_t kFewTiles = 32;
 
 // A splat's ellipse as far as tiles are concerned.
 struct Outline {
-  float mx, my, hy, shear, half_width, dy_right;
+  float mx, my, hy, inv_hy, shear, half_width, dy_right;
 };
 
 __device__ __forceinline__ Outline load_outline(const Frame &f, uint32_t id) {
   const float4 *record = f.records + static_cast<size_t>(id) * kRecordVectors;
   const float4 q0 = record[0], q2 = record[2], q3 = record[3];
-  return {q0.x, q0.y, q2.w, q3.x, q3.y, q3.z};
+  return {q0.x, q0.y, q2.w, q3.w, q3.x, q3.y, q3.z};
 }
 
 __device__ __forceinline__ int clamp_index(float x, int last) {
@@ -52,7 +52,7 @@ __device__ __forceinline__ Rows tile_span(const Frame &f, const Outline &o, int 
   if (lo > o.hy + slack || hi < -o.hy - slack)
     return {0, -1};
   float left, right;
-  recon::ellipse_span(o.hy, o.shear, o.half_width, o.dy_right, lo, hi, left, right);
+  recon::ellipse_span(o.hy, o.inv_hy, o.shear, o.half_width, o.dy_right, lo, hi, left, right);
   left += o.mx;
   right += o.mx;
   if (right < 0.0f || left > static_cast<float>(f.tiles_x * kTile))
@@ -146,9 +146,10 @@ __global__ void __launch_bounds__(kThreads) emit_kernel(Frame f) {
     const int source = __ffs(large) - 1;
     large &= large - 1;
     const Outline big = {
-        __shfl_sync(kAllLanes, o.mx, source),         __shfl_sync(kAllLanes, o.my, source),
-        __shfl_sync(kAllLanes, o.hy, source),         __shfl_sync(kAllLanes, o.shear, source),
-        __shfl_sync(kAllLanes, o.half_width, source), __shfl_sync(kAllLanes, o.dy_right, source)};
+        __shfl_sync(kAllLanes, o.mx, source),      __shfl_sync(kAllLanes, o.my, source),
+        __shfl_sync(kAllLanes, o.hy, source),      __shfl_sync(kAllLanes, o.inv_hy, source),
+        __shfl_sync(kAllLanes, o.shear, source),   __shfl_sync(kAllLanes, o.half_width, source),
+        __shfl_sync(kAllLanes, o.dy_right, source)};
     const uint32_t big_id = __shfl_sync(kAllLanes, id, source);
     uint32_t at = __shfl_sync(kAllLanes, slot, source);
     const int last = __shfl_sync(kAllLanes, rows.last, source);

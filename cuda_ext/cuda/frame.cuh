@@ -18,7 +18,7 @@ constexpr int kBucket = 32; // consecutive splats of a tile's list: one warp's w
 constexpr uint32_t kInvisible = 0xffffffffu;
 
 // A record is four vectors: (mx, my, a, b), (c, log2 opacity, r, g), (b, depth, hx, hy),
-// (shear, half width, dy right, 0); see recon/math/splat.h.
+// (shear, half width, dy right, 1 / hy); see recon/math/splat.h.
 constexpr int kRecordVectors = 4;
 
 // What the device knows of a step and the host does not, until it asks. The first part belongs to

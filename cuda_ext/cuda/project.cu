@@ -43,7 +43,7 @@ __global__ void __launch_bounds__(kThreads) project_kernel(Frame f, const float 
   record[0] = make_float4(footprint.mean[0], footprint.mean[1], e.a, e.b);
   record[1] = make_float4(e.c, e.log2_opacity, color[0], color[1]);
   record[2] = make_float4(color[2], footprint.depth, e.hx, e.hy);
-  record[3] = make_float4(e.shear, e.half_width, e.dy_right, 0.0f);
+  record[3] = make_float4(e.shear, e.half_width, e.dy_right, e.inv_hy);
 }
 
 } // namespace

@@ -22,7 +22,7 @@ __device__ __forceinline__ uint32_t touched_regions(float mx, float my, float hy
     if (lo > hy + slack || hi < -hy - slack)
       continue;
     float left, right;
-    recon::ellipse_span(hy, q3.x, q3.y, q3.z, lo, hi, left, right);
+    recon::ellipse_span(hy, q3.w, q3.x, q3.y, q3.z, lo, hi, left, right);
     left += mx - slack;
     right += mx + slack;
     if (left <= 7.5f && right >= 0.5f)

@@ -17,8 +17,9 @@ constexpr float kSpanSlack = 0.02f; // pixels by which spans are widened against
 template <class T> struct Ellipse {
   T a, b, c;
   T log2_opacity;
-  T margin;     // log2(opacity / kAlphaMin); negative: it counts nowhere
-  T hx, hy;     // half extents
+  T margin; // log2(opacity / kAlphaMin); negative: it counts nowhere
+  T hx, hy; // half extents
+  T inv_hy;
   T shear;      // x of the ellipse's middle moves by `shear` a unit of y
   T half_width; // half its width at dy = 0
   T dy_right;   // dy of its rightmost point
@@ -34,6 +35,7 @@ template <class T> RECON_FN Ellipse<T> ellipse(const Footprint<T> &f) {
   const T cut = max_(e.margin, T(0.0f)) * T(2.0f / kLog2E); // bound of the quadratic form
   e.hx = sqrt_(cut * f.cov[0]);
   e.hy = sqrt_(cut * f.cov[2]);
+  e.inv_hy = T(1.0f) / e.hy;
   e.shear = f.cov[1] / f.cov[2];
   e.half_width = sqrt_(cut / f.conic[0]);
   e.dy_right = e.hx * f.cov[1] / f.cov[0];
@@ -66,13 +68,14 @@ RECON_FN auto on_image(const Gaussian<T> &g, const Footprint<T> &f, const Ellips
 // (cut to the ellipse; lo <= hi). Its right edge is concave in dy: the maximum is at the rightmost
 // point or at the nearer end.
 template <class T>
-RECON_FN void ellipse_span(T hy, T shear, T half_width, T dy_right, T lo, T hi, T &left, T &right) {
+RECON_FN void ellipse_span(T hy, T inv_hy, T shear, T half_width, T dy_right, T lo, T hi, T &left,
+                           T &right) {
   const T zero(0.0f), one(1.0f);
   lo = max_(lo, zero - hy);
   hi = min_(hi, hy);
   const T at_right = min_(max_(dy_right, lo), hi);
   const T at_left = min_(max_(zero - dy_right, lo), hi);
-  const T zr = at_right / hy, zl = at_left / hy;
+  const T zr = at_right * inv_hy, zl = at_left * inv_hy;
   right = shear * at_right + half_width * sqrt_(max_(one - zr * zr, zero));
   left = shear * at_left - half_width * sqrt_(max_(one - zl * zl, zero));
 }

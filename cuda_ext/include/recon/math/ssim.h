@@ -31,8 +31,7 @@ template <class T> RECON_FN Ssim<T> ssim(T m1, T m2, T p, T q) {
   const T m11 = m1 * m1, m22 = m2 * m2, m12 = m1 * m2;
   const T a = m12 + m12 + T(kSsimC1), d = m11 + m22 + T(kSsimC1);
   const T b = two * (q - m12) + T(kSsimC2), e = p - m11 - m22 + T(kSsimC2);
-  const T inv_d = one / d, inv_e = one / e;
-  const T inv = inv_d * inv_e;
+  const T inv = one / (d * e), inv_d = inv * e, inv_e = inv * d;
   Ssim<T> out;
   out.value = a * b * inv;
   out.d_mean = two * m2 * (b - a) * inv + two * m1 * out.value * (inv_e - inv_d);
