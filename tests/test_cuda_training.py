@@ -6,6 +6,7 @@ import pytest
 from ball_scene import ball_scene, mean_psnr, small_options
 from host_exec import HostExecBackend
 
+from recon.errors import TrainingError
 from recon.model import NoticeEvent, StepEvent
 from recon.scene import PosedScene
 from recon.splat import SplatModel, SplatTrainer
@@ -57,3 +58,13 @@ def test_steps_that_found_no_room_are_told_of(
     trainer = SplatTrainer(scene, small_options(steps=6, start_factor=4.0))
     notices = [e.text for e in trainer.run() if isinstance(e, NoticeEvent)]
     assert any("changed nothing" in text for text in notices)
+
+
+def test_a_training_that_will_not_fit_is_refused_before_it_begins(
+    scene: PosedScene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use_host_exec(monkeypatch, 1 << 14)
+    trainer = SplatTrainer(scene, small_options(max_splats=50_000_000))
+    with pytest.raises(TrainingError, match=r"50,000,000 splats at 64x64 takes about .* GB") as e:
+        next(iter(trainer.run()))
+    assert "--max-splats" in e.value.remedy

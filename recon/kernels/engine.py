@@ -86,6 +86,19 @@ class TrainingBackend(Protocol):
 
     def engine(self) -> SplatEngine: ...
 
+    def require_memory(self, splats: int, width: int, height: int, photo_bytes: int) -> None:
+        """Refuse a training that will not fit the device, before it begins.
+
+        Args:
+            splats: the most that there will be.
+            width, height: of the largest image in pixels.
+            photo_bytes: that the training photos take on the device.
+
+        Raises:
+            TrainingError: it will not fit.
+        """
+        ...
+
     def set_threads(self, threads: int) -> None:
         """CPU threads to use, 0 for one a core."""
         ...

@@ -229,6 +229,9 @@ class GsplatBackend:
         """A new engine."""
         return Engine(self._rasterization)
 
+    def require_memory(self, splats: int, width: int, height: int, photo_bytes: int) -> None:
+        """Not known before: what gsplat allocates depends on the view."""
+
     def set_threads(self, threads: int) -> None:
         """Nothing to set on a GPU."""
 

@@ -245,6 +245,9 @@ class NativeCpuBackend:
         """A new engine, with work arrays of its own."""
         return Engine(self._isa)
 
+    def require_memory(self, splats: int, width: int, height: int, photo_bytes: int) -> None:
+        """Nothing to refuse: the forecast of a run says what main memory it takes."""
+
     def set_threads(self, threads: int) -> None:
         """CPU threads to use, 0 for one a core."""
         set_thread_count(threads)

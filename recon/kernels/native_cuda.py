@@ -14,12 +14,17 @@ import torch
 
 from recon.errors import BackendUnavailable, TrainingError
 from recon.kernels.engine import StepTotals
-from recon.kernels.layout import AdamSettings, SplatStats, block_shape, checked_address
+from recon.kernels.layout import ROWS, AdamSettings, SplatStats, block_shape, checked_address
 from recon.kernels.ops import PinholeView, RasterOptions, RasterOutput, SplatTensors
 from recon.kernels.rasterize import rasterize
 
 # Room for (tile, splat) pairs that an engine starts with; it grows with what views need.
 FIRST_PAIRS = 1 << 18
+# Tiles that a splat of a trained scene touches on average, for the estimate before training: a
+# guess on the safe side of the few pixels that most splats are wide.
+PAIRS_PER_SPLAT = 8
+
+_MEMORY_REMEDY = "lower --max-splats or --resolution, or close what else uses the GPU"
 
 _BUILD_REMEDY = "install a CUDA toolkit (nvcc) of version 12 or newer, then: pip install ."
 
@@ -250,7 +255,7 @@ class Engine:
 def _out_of_memory(error: Exception) -> TrainingError:
     return TrainingError(
         f"the GPU has too little memory: {error}",
-        remedy="lower --max-splats or --resolution, or close what else uses the GPU",
+        remedy=_MEMORY_REMEDY,
     )
 
 
@@ -272,6 +277,20 @@ class NativeCudaBackend:
     def engine(self) -> Engine:
         """A new engine, with work arrays of its own."""
         return Engine(self._native, self.device)
+
+    def require_memory(self, splats: int, width: int, height: int, photo_bytes: int) -> None:
+        """See `recon.kernels.engine.TrainingBackend`."""
+        pairs = max(FIRST_PAIRS, PAIRS_PER_SPLAT * splats)
+        work = self._native.engine_bytes(splats, pairs, width, height, False, True)
+        # Parameters and two moments, twice while the set of splats changes.
+        need = work + photo_bytes + 2 * 3 * 4 * ROWS * splats
+        free = self._native.memory()[0]
+        if need > free:
+            raise TrainingError(
+                f"training {splats:,} splats at {width}x{height} takes about {need / 1e9:.1f} GB of"
+                f" GPU memory, of which {free / 1e9:.1f} GB are free",
+                remedy=_MEMORY_REMEDY,
+            )
 
     def set_threads(self, threads: int) -> None:
         """Nothing to set on a GPU."""

@@ -71,6 +71,13 @@ class TargetImages:
         camera = max(self._cameras, key=lambda c: c.width * c.height)
         return camera.width, camera.height
 
+    @property
+    def byte_count(self) -> int:
+        """Bytes of all photos and masks at factor 1."""
+        return sum(p.nbytes for p in self._photos) + sum(
+            m.nbytes for m in self._masks if m is not None
+        )
+
     def get(self, index: int, factor: float) -> Target:
         """View `index` with its images smaller by `factor`."""
         if factor != self._factor:

@@ -98,6 +98,10 @@ class SplatTrainer(LoopTrainer):
         self._targets = TargetImages(
             self._scene, self._options.long_side, threads, self._backend.device
         )
+        width, height = self._targets.full_size
+        self._backend.require_memory(
+            self._options.max_splats, width, height, self._targets.byte_count
+        )
         self._engine = self._backend.engine()
 
     def _mean_loss(self) -> float:
