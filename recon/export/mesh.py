@@ -22,8 +22,8 @@ from recon.scene import PosedScene
 
 SUFFIXES = (".ply", ".obj", ".glb")
 # The voxel follows from the scene: so many of them across what the cameras look at.
-_VOXELS_ACROSS = 256
-_TRUNCATION = 4.0
+_VOXELS_ACROSS = 128
+_TRUNCATION = 5.0
 # Depths are rendered at most this large: finer than the voxels they are of no use.
 _LONG_SIDE = 720
 # Where a ray does not surely end on something, its depth means nothing.
@@ -33,6 +33,7 @@ _REACH = 3.0
 # Components with fewer triangles than this share of the largest are floaters.
 _SMALLEST_PART = 0.02
 _MIN_WEIGHT = 2.0
+_JUMP = 0.2
 # A block of 16 cells a side takes 82 kB.
 _MAX_BLOCKS = 40_000
 
@@ -44,7 +45,7 @@ class MeshOptions:
     """How to mesh.
 
     Attributes:
-        voxel: edge of a cell in units of the target space; None for a 256th of the median depth.
+        voxel: edge of a cell in units of the target space; None for a 128th of the median depth.
         views: at most so many cameras, spread over all.
     """
 
@@ -183,10 +184,10 @@ class _Grid:
 
 
 def _at_edges(depth: F32) -> NDArray[np.bool_]:
-    """Where depth jumps by more than a tenth: the expected depth there lies in mid-air."""
+    """Where depth jumps by more than a fifth: the expected depth there lies in mid-air."""
     jump = np.zeros(depth.shape, bool)
     for axis in (0, 1):
-        step = np.abs(np.diff(depth, axis=axis)) > 0.1 * np.minimum(
+        step = np.abs(np.diff(depth, axis=axis)) > _JUMP * np.minimum(
             np.take(depth, range(1, depth.shape[axis]), axis),
             np.take(depth, range(depth.shape[axis] - 1), axis),
         )
