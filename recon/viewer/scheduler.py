@@ -19,7 +19,7 @@ from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass
 
 from recon.model import RenderOutput
-from recon.viewer.cost import Allowance, CostModel
+from recon.viewer.cost import LADDER, Allowance, CostModel
 from recon.viewer.images import crop_rows, paste_rows
 from recon.viewer.request import ClientId, Frame, Layer, Pace, Request, scaled
 
@@ -186,8 +186,10 @@ class RenderScheduler:
         if scale == 1.0:
             return
         full = self._estimate(request, 1.0)
-        if full > 4 * self.pace.rest and scale < 0.4:
-            yield _Step(0.5, rest, final=False)
+        if full > 4 * self.pace.rest:
+            middle = min(0.5, self._scale_within(request, 2 * self.pace.rest, None))
+            if middle > 1.4 * scale:
+                yield _Step(middle, rest, final=False)
         bands = self._bands(request)
         if bands == 1:
             yield _Step(1.0, rest, final=True)
@@ -206,10 +208,14 @@ class RenderScheduler:
         return max(1, min(round(seconds / self.pace.band), height // 8))
 
     def _moving_scale(self, client: _Client, request: Request) -> float:
+        if any(layer.bands and not self._cost(layer.key).known for layer in request.layers):
+            return LADDER[-1]  # methods that march rays are slow: begin with care
+        return self._scale_within(request, self.pace.moving, client.moving_scale)
+
+    def _scale_within(self, request: Request, seconds: float, current: float | None) -> float:
+        """The largest scale at which all layers together keep to `seconds`."""
         scales = [
-            self._cost(layer.key).scale_within(
-                layer.pixels, self.pace.moving / len(request.layers), client.moving_scale
-            )
+            self._cost(layer.key).scale_within(layer.pixels, seconds / len(request.layers), current)
             for layer in request.layers
         ]
         return min(scales, default=1.0)
