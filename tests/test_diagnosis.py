@@ -183,7 +183,7 @@ def test_without_any_camera_the_failure_is_the_first_finding(capture, survey):
     error = nothing_placed(capture, evidence)
     failed = Survey(
         "sfm", {}, None, 0, (), why_lost(evidence), None, None, None, evidence,
-        (error.what, error.remedy),
+        failure=(error.what, error.remedy),
     )  # fmt: skip
     diagnosis = diagnose(capture, failed)
     assert diagnosis.verdict == "bad"

@@ -21,7 +21,7 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"model", "kernels"}),
     frozenset({"diagnosis"}),
     frozenset({"sfm", "scene", "capture", "formats"}),
-    frozenset({"geometry", "errors"}),
+    frozenset({"geometry", "errors", "container"}),
 )
 BESIDE = {
     ("cli", "viewer"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
 from recon.capture.split import SplitChoice, from_lists
@@ -34,12 +34,14 @@ class GivenResult:
             made for the pixels as stored.
         split: the split that the poses' files fix, if they do.
         notices: in plain words.
+        masks: photo name -> mask that the poses' file names.
     """
 
     given: GivenPoses
     photos: tuple[Photo, ...]
     split: SplitChoice | None = None
     notices: tuple[str, ...] = ()
+    masks: dict[str, Path] = field(default_factory=dict)
 
 
 def llff_image_dir(root: Path) -> Path | None:
@@ -79,6 +81,7 @@ class _Collector:
     def __init__(self, photos: tuple[Photo, ...]) -> None:
         self.photos = {photo.name: photo for photo in photos}
         self.cameras: dict[str, PosedLens] = {}
+        self.masks: dict[str, Path] = {}
         self.missing = 0
 
     def photo_for_size(self, name: str, width: int, height: int) -> Photo:
@@ -119,7 +122,7 @@ class _Collector:
         if bare:
             notices += (f"{bare} photos have no pose in {source.name}: not used",)
         given = GivenPoses(kind, source, self.cameras, None, world_up)
-        return GivenResult(given, tuple(self.photos.values()), split, notices)
+        return GivenResult(given, tuple(self.photos.values()), split, notices, self.masks)
 
 
 def _same_shape(width: int, height: int, other_width: int, other_height: int) -> bool:
@@ -155,6 +158,8 @@ def _from_transforms(path: Path, image_dir: Path, photos: tuple[Photo, ...]) -> 
             collector.missing += 1
             continue
         names_of[frame.file_path] = name
+        if frame.mask_path is not None and (path.parent / frame.mask_path).is_file():
+            collector.masks[name] = path.parent / frame.mask_path
         size = frame.intrinsics.stated_size
         photo = collector.photos[name]
         if size is not None:

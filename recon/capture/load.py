@@ -15,9 +15,12 @@ from recon.capture.given import (
     find_given,
     llff_image_dir,
 )
+from recon.capture.masks import attach_masks
 from recon.capture.scan import ScanResult, find_photos, scan_photos
 from recon.capture.split import every_eighth
 from recon.capture.types import Capture
+from recon.capture.unfold import unfold
+from recon.container import VIDEO_SUFFIXES
 from recon.errors import CaptureError
 
 MIN_PHOTOS = 3
@@ -34,7 +37,8 @@ def load_capture(
     """Find and check the photos of a scene, fix the split, read poses that came with them.
 
     Args:
-        folder: the scene: photos in `images/` or directly in it, pose files beside them.
+        folder: the scene: photos in `images/` or directly in it, pose files beside them; or
+            a video or a zip, which `unfold` makes a folder of.
         progress: called with (done, total) while photos are checked.
         ignore_poses: do not even read pose files, for the case that they are broken. The
             split that they fix is then not used either.
@@ -43,6 +47,7 @@ def load_capture(
         CaptureError: no such folder, or fewer than three usable photos.
         FormatError: pose files are there but cannot be used.
     """
+    folder, told = unfold(folder, progress)
     if not folder.is_dir():
         raise CaptureError(
             "there is no such folder",
@@ -60,6 +65,9 @@ def load_capture(
         scan = replace(scan, photos=kept, skipped=(*scan.skipped, *copies))
         _require_enough(folder, image_dir, len(paths), scan)
     photos = scan.photos if found is None else found.photos
+    photos, mask_notices = attach_masks(
+        folder, image_dir, photos, {} if found is None else found.masks
+    )
     split = found.split if found is not None and found.split is not None else None
     choice = split or every_eighth([photo.name for photo in photos])
     alpha = any(photo.has_alpha for photo in photos)
@@ -72,7 +80,7 @@ def load_capture(
         split_source=choice.source,
         given=None if found is None else found.given,
         background=_WHITE if alpha else None,
-        notices=_notices(scan, found),
+        notices=told + _notices(scan, found) + mask_notices,
     )
 
 
@@ -84,6 +92,10 @@ def _image_dir(folder: Path) -> Path:
     return folder / "images" if (folder / "images").is_dir() else folder
 
 
+def _is_video(path: Path) -> bool:
+    return path.suffix.lower() in VIDEO_SUFFIXES
+
+
 def _late_names(photos, split) -> dict:
     """Photos that a given split does not name are trained on."""
     return {photo.name: "train" for photo in photos if photo.name not in split}
@@ -92,6 +104,12 @@ def _late_names(photos, split) -> dict:
 def _require_enough(folder: Path, image_dir: Path, candidates: int, scan: ScanResult) -> None:
     if len(scan.photos) >= MIN_PHOTOS:
         return
+    if candidates == 0 and (videos := sorted(filter(_is_video, image_dir.iterdir()))):
+        raise CaptureError(
+            "there are no photos in this folder, but a video",
+            where=image_dir,
+            remedy=f"give the video itself: {videos[0]}",
+        )
     if candidates == 0:
         raise CaptureError(
             "there are no photos in this folder",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -12,6 +11,7 @@ from pathlib import Path
 from PIL import Image
 
 from recon.capture.copies import THUMB, Thumb, thumbnail
+from recon.capture.digest import file_digest
 from recon.capture.exif import read_exif
 from recon.capture.types import Photo, SkippedPhoto
 from recon.errors import CaptureError
@@ -151,21 +151,13 @@ def _check(path: Path, name: str) -> tuple[Photo, Thumb] | SkippedPhoto:
             return SkippedPhoto(name, "HEIC cannot be read here; pip install pillow-heif")
         return SkippedPhoto(name, f"cannot be decoded ({_brief(error)})")
     try:
-        digest = _digest(path)
+        digest = file_digest(path)
     except OSError as error:
         return SkippedPhoto(name, f"cannot be read ({_brief(error)})")
     photo = Photo(
         name, path, width, height, facts.orientation, facts.focal, facts.camera, has_alpha, digest
     )
     return upright(photo), thumb
-
-
-def _digest(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def upright(photo: Photo) -> Photo:

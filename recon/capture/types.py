@@ -17,6 +17,21 @@ PoseKind = Literal["colmap", "transforms", "blender", "llff"]
 
 
 @dataclass(frozen=True)
+class PhotoMask:
+    """Which pixels of a photo count.
+
+    Attributes:
+        path: a grey picture of the photo's shape, black where pixels must not count.
+        digest: SHA-256 of the file, hexadecimal.
+        orientation: EXIF orientation that is to be applied to it, as to its photo.
+    """
+
+    path: Path
+    digest: str
+    orientation: int = 1
+
+
+@dataclass(frozen=True)
 class Photo:
     """A photo that decodes.
 
@@ -29,6 +44,7 @@ class Photo:
         camera: EXIF make and model, "" if unknown.
         has_alpha: the file has an alpha channel.
         digest: SHA-256 of the file, hexadecimal.
+        mask: which of its pixels count; None where all do.
     """
 
     name: str
@@ -40,6 +56,12 @@ class Photo:
     camera: str
     has_alpha: bool
     digest: str
+    mask: PhotoMask | None = None
+
+    @property
+    def content(self) -> str:
+        """Changes with the file and with its mask."""
+        return self.digest if self.mask is None else f"{self.digest}+{self.mask.digest}"
 
 
 @dataclass(frozen=True)

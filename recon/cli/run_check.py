@@ -77,7 +77,9 @@ def examine(command: Check, tell: Any, stop: StopRequest) -> tuple[Diagnosis, di
         count = f" {event.done}/{event.total}" if event.total > 1 else ""
         tell(f"{event.text}{count}")
 
-    sfm = SfmOptions(pose_source=command.poses, quality="draft", threads=command.threads)
+    sfm = SfmOptions(
+        pose_source=command.poses, quality="draft", threads=command.threads, thorough=False
+    )
     where = options.run_path
     RunDir.existing(where)  # raises where other things lie
     require_outside_photos(options, capture)

@@ -58,7 +58,8 @@ def _placed(capture: Capture, survey: Survey) -> Iterator[Finding]:
     yield Finding(
         "lost",
         "fault" if placed < _BAD_SHARE * total else "warning",
-        f"{placed} of {total} photos have cameras, {some(names)} {verb} none: {why}",
+        f"{placed} of {total} photos have cameras, {some(names)} {verb} none: {why}"
+        + (" (recon fit will try harder)" if survey.hasty else ""),
         _LOST_REMEDIES.get(reasons.most_common(1)[0][0], _LOST_REMEDY),
         names,
     )

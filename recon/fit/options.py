@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from recon.container import scene_folder
 from recon.errors import OptionError
 
 Preset = Literal["draft", "standard", "high"]
@@ -45,7 +46,7 @@ class FitOptions:
     """All that decides what a run makes and where.
 
     Attributes:
-        scene: folder of photos.
+        scene: folder of photos, or a video or zip.
         out: run directory; None for SCENE/recon.
         method: which kind of model is trained; "both" trains one after the other, from the same
             cameras.
@@ -106,4 +107,4 @@ class FitOptions:
 
     @property
     def run_path(self) -> Path:
-        return self.out if self.out is not None else self.scene / DEFAULT_RUN_NAME
+        return self.out if self.out is not None else scene_folder(self.scene) / DEFAULT_RUN_NAME

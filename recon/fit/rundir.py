@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from recon.container import scene_folder
 from recon.errors import ReconError, RunDirError
 from recon.fit.eventlog import forget_events
 from recon.fit.events import EVALUATE, TRAIN
@@ -86,6 +87,7 @@ class RunDir:
         Raises:
             RunDirError: there is no run, or its manifest cannot be read.
         """
+        path = scene_folder(path)
         for folder in (path, path / DEFAULT_RUN_NAME):
             if (folder / MANIFEST_NAME).is_file():
                 return cls.load(folder)

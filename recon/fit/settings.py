@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from recon.capture import Capture
+from recon.container import scene_folder
 from recon.errors import OptionError, RunDirError
 from recon.fit.fingerprint import differing_photos, differing_settings, digest
 from recon.fit.jobs import Job
@@ -132,7 +133,7 @@ def pose_source(options: FitOptions, capture: Capture) -> str:
 def pose_fingerprint(options: FitOptions, capture: Capture) -> str:
     """Of all that the posed scene depends on."""
     given = capture.poses_for(options.poses)
-    photos = {p.name: p.digest for p in capture.photos}
+    photos = {p.name: p.content for p in capture.photos}
     # How hard SfM tries follows from the preset; given cameras do not depend on it.
     cameras = options.preset if given is None else [given.cameras, given.points, given.world_up]
     return digest(["sfm", photos, capture.split, cameras, options.resolution, options.seed])
@@ -146,7 +147,7 @@ def training_fingerprint(options: FitOptions, job: Job, poses: str) -> str:
 def require_outside_photos(options: FitOptions, capture: Capture) -> None:
     """Renders among the photos would be taken for photos by the next run."""
     run_path, photos = options.run_path.resolve(), capture.image_dir.resolve()
-    usual = (options.scene / DEFAULT_RUN_NAME).resolve()
+    usual = (scene_folder(options.scene) / DEFAULT_RUN_NAME).resolve()
     if run_path.is_relative_to(photos) and run_path != usual:
         raise OptionError(
             "the run directory would lie among the photos",

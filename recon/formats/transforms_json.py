@@ -82,11 +82,13 @@ class Frame:
         file_path: relative to the file's folder, `/` between parts, never leading out of it.
         intrinsics: the frame's own fields over the file's.
         cam_from_world: (4, 4) float64, rigid, OpenCV axes; the world is the file's, +Z up.
+        mask_path: as `file_path`, of a picture that is black where pixels must not count.
     """
 
     file_path: str
     intrinsics: Intrinsics
     cam_from_world: NDArray[np.float64]
+    mask_path: str | None = None
 
 
 @dataclass(frozen=True)
@@ -159,7 +161,13 @@ def _frame(frame: Any, shared: dict[str, Any]) -> Frame:
     numbers = {key: _number(merged[key], key) for key in _NUMBERS if merged.get(key) is not None}
     if any(numbers.get(key, 1.0) <= 0 or numbers.get(key, 1.0) > 1e6 for key in ("w", "h")):
         raise FormatError("the image size is not usable")
-    return Frame(name, Intrinsics(numbers, fisheye), _pose(frame.get("transform_matrix"), name))
+    mask = frame.get("mask_path")
+    return Frame(
+        name,
+        Intrinsics(numbers, fisheye),
+        _pose(frame.get("transform_matrix"), name),
+        None if mask is None else _inside(mask),
+    )
 
 
 def _pose(rows: Any, name: str) -> NDArray[np.float64]:

@@ -18,6 +18,9 @@ from recon.sfm.job import Link, PhotoFacts
 from recon.sfm.options import SfmOptions, StageTime
 
 SOLUTION_FILE = "solution.json"
+HASTY = "-hasty"
+"""Ends the key of a solution for which not all was tried: only checks take it."""
+
 _RECIPE = 5
 """Raised whenever the same inputs would give another result, so that old ones are not reused."""
 
@@ -35,7 +38,7 @@ def pose_key(capture: Capture, given: GivenPoses | None, options: SfmOptions) ->
     basis = [_RECIPE, options.quality, options.seed, given is None, capture.background]
     digest.update(json.dumps(basis).encode())
     for photo in capture.photos:
-        line = [photo.name, photo.digest, photo.orientation, photo.focal, photo.camera]
+        line = [photo.name, photo.content, photo.orientation, photo.focal, photo.camera]
         # Sampled points are taken from training photos, so the split matters as well.
         digest.update(json.dumps([*line, capture.split[photo.name]]).encode())
     if given is not None:
@@ -59,7 +62,7 @@ def save_solution(context: SfmContext, solution: Solution, key: str) -> None:
     data: dict[str, Any] = {name: getattr(solution, name) for name in _PLAIN_FIELDS}
     data |= {
         "version": 1,
-        "key": key,
+        "key": key + HASTY if solution.hasty else key,
         "failed": [list(item) for item in solution.failed],
         "components": list(solution.components),
         "evidence": asdict(solution.evidence),
@@ -74,7 +77,8 @@ def load_solution(context: SfmContext, given: GivenPoses | None, key: str) -> So
     """The solution of the same inputs, if it is there and whole; its times go to `context`."""
     try:
         data = _read(context.folder / SOLUTION_FILE)
-        if data["key"] != key:
+        hasty = data["key"] == key + HASTY
+        if data["key"] != key and not (hasty and not context.options.thorough):
             return None
         model = read_model(context.folder)
         stages = [StageTime(**item) for item in data["stages"]]
@@ -84,6 +88,7 @@ def load_solution(context: SfmContext, given: GivenPoses | None, key: str) -> So
             failed=tuple((str(name), str(reason)) for name, reason in data["failed"]),
             components=tuple(data["components"]),
             evidence=_evidence(data["evidence"]),
+            hasty=hasty,
             **{name: data[name] for name in _PLAIN_FIELDS},
         )
     except (OSError, ValueError, KeyError, TypeError, FormatError, RecursionError):

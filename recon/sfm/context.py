@@ -108,6 +108,7 @@ class Solution:
         components: photos in each separate model, largest first.
         reprojection_error, track_length, inconsistent_pairs: see `SfmReport`.
         evidence: what was found out about the photos on the way.
+        hasty: more could have been tried (see `SfmOptions.thorough`).
     """
 
     cameras: dict[str, PosedLens]
@@ -119,3 +120,4 @@ class Solution:
     track_length: float | None = None
     inconsistent_pairs: float | None = None
     evidence: Evidence = field(default_factory=Evidence)
+    hasty: bool = False

@@ -44,6 +44,7 @@ class Job:
 
     Attributes:
         photos: folder of the working copies.
+        masks: folder of masks, FILE.png for a working copy FILE; "" without any.
         database: COLMAP's database; kept, so that nothing is extracted or matched twice.
         scratch: folder for the mapper's output, emptied by the worker.
         output: folder that the final model is written to.
@@ -62,6 +63,7 @@ class Job:
     pairs: tuple[tuple[int, int], ...]
     first_octave: int
     max_features: int
+    masks: str = ""
     affine: bool = False
     init_min_tri_angle: float = 16.0
     triangulate: bool = False

@@ -16,7 +16,7 @@ from recon.sfm.context import SfmContext
 from recon.sfm.job import Job, JobImage, JobResult
 from recon.sfm.options import Quality
 from recon.sfm.pairs import Pair
-from recon.sfm.photos import work_size, write_work_copy
+from recon.sfm.photos import work_size, write_work_copy, write_work_mask
 from recon.sfm.process import run_worker
 
 _MIN_PHOTOS_FOR_OPENCV = 8
@@ -94,10 +94,12 @@ def run_job(
     copies = copies_folder(context, effort)
     copies.mkdir(parents=True, exist_ok=True)
     _write_copies(context, copies, images)
-    database = context.folder / f"features-{_database_key(effort, images)}.db"
+    masks = _write_masks(context, effort, images)
+    database = context.folder / f"features-{_database_key(effort, images, masks)}.db"
     drop_if_damaged(database)
     job = Job(
         photos=str(copies),
+        masks="" if masks is None else str(masks),
         database=str(database),
         scratch=str(context.folder / "scratch"),
         output=str(output),
@@ -190,11 +192,37 @@ def _write_copies(context: SfmContext, folder: Path, images: tuple[JobImage, ...
     context.in_threads("photos", "preparing photos", tasks)
 
 
-def _database_key(effort: Effort, images: tuple[JobImage, ...]) -> str:
+def _write_masks(context: SfmContext, effort: Effort, images: tuple[JobImage, ...]) -> Path | None:
+    """The folder of masks for the working copies; None where no photo has one.
+
+    It is named after all that is in it, as COLMAP wants files to be named after photos.
+    """
+    photos = {photo.name: photo for photo in context.capture.photos}
+    if all(photos[image.name].mask is None for image in images):
+        return None
+    content = "".join(photos[image.name].content for image in images)
+    digest = hashlib.sha256(content.encode()).hexdigest()[:12]
+    folder = context.folder / f"masks-{effort.long_side}-{digest}"
+    folder.mkdir(parents=True, exist_ok=True)
+    tasks = [
+        partial(
+            write_work_mask,
+            photos[image.name],
+            folder / f"{image.file}.png",
+            (image.work_width, image.work_height),
+        )
+        for image in images
+        if not (folder / f"{image.file}.png").is_file()
+    ]
+    context.in_threads("photos", "preparing masks", tasks)
+    return folder
+
+
+def _database_key(effort: Effort, images: tuple[JobImage, ...], masks: Path | None) -> str:
     """Databases are kept per SIFT setting and cameras, since they store both."""
     cameras = sorted({(i.work_width, i.work_height, i.model, i.params) for i in images})
     sift = [effort.first_octave, effort.max_features, effort.affine, effort.long_side]
-    text = json.dumps([sift, cameras])
+    text = json.dumps([sift, cameras, masks.name if masks else None])
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 

@@ -112,6 +112,8 @@ def _extract_chunk(
 ) -> None:
     reader = pycolmap.ImageReaderOptions()
     reader.camera_model = images[0].model
+    if job.masks:
+        reader.mask_path = job.masks
     if camera_id is not None:
         reader.existing_camera_id = camera_id
     elif images[0].params:

@@ -26,6 +26,7 @@ class SfmOptions:
         long_side: longest side in pixels of the undistorted photos, None for full size.
         seed: of everything random. With the same `threads`, results repeat.
         threads: of the computation, None for all cores that this process may use.
+        thorough: try costly features too before photos are given up; a check does not.
     """
 
     pose_source: PoseSource = "auto"
@@ -33,6 +34,7 @@ class SfmOptions:
     long_side: int | None = 960
     seed: int = 0
     threads: int | None = None
+    thorough: bool = True
 
     def __post_init__(self) -> None:
         if self.pose_source not in ("auto", "sfm", "given"):

@@ -19,6 +19,7 @@ from recon.capture.types import Photo
 from recon.errors import FormatError
 
 _NOTE = "recon"
+_MASK_LEVEL = 128
 
 
 def work_size(photo: Photo, long_side: int) -> tuple[int, int]:
@@ -55,6 +56,26 @@ def open_upright(photo: Photo, at_least: tuple[int, int] | None = None) -> Image
             f"this photo no longer decodes ({error})",
             where=photo.path,
             remedy="was it changed or removed? Run again; photos that do not decode are skipped",
+        ) from error
+
+
+def open_mask(photo: Photo) -> Image.Image | None:
+    """The photo's mask, upright: 0 where pixels must not count, 255 elsewhere; None without one.
+
+    Raises:
+        FormatError: the file has changed since it was scanned and no longer decodes.
+    """
+    if photo.mask is None:
+        return None
+    try:
+        with Image.open(photo.mask.path) as image:
+            grey = _turned(image.convert("L"), photo.mask.orientation)
+            return grey.point([0] * _MASK_LEVEL + [255] * (256 - _MASK_LEVEL))
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise FormatError(
+            f"this mask no longer decodes ({error})",
+            where=photo.mask.path,
+            remedy="was it changed or removed? Run again",
         ) from error
 
 
@@ -99,11 +120,18 @@ def write_work_copy(
     _save(image, path, format="JPEG", quality=98, subsampling=0)
 
 
+def write_work_mask(photo: Photo, path: Path, size: tuple[int, int]) -> None:
+    """Write the mask of a working copy of `size` (width, height): all white without a mask."""
+    mask = open_mask(photo) or Image.new("L", size, 255)
+    # The nearest pixel: features on a border are to stay on its own side.
+    save_png(mask.resize(size, Image.Resampling.NEAREST), path)
+
+
 def save_png(image: Image.Image, path: Path, note: str = "") -> None:
     """Write a PNG atomically; lightly compressed, since time matters more than space here.
 
     Args:
-        image: RGB or RGBA.
+        image: RGB, RGBA or grey.
         path: of the file.
         note: kept in the file for `png_note`.
     """

@@ -28,7 +28,7 @@ from recon.sfm.survey import SFM_FOLDER, borrow_solution, find_solution
 from recon.sfm.undistort import plan, undistort
 
 REPORT_FILE = "sfm.json"
-IMAGES_FOLDER = "images"
+IMAGES_FOLDER, MASKS_FOLDER = "images", "masks"
 
 
 def pose_capture(
@@ -40,9 +40,10 @@ def pose_capture(
 ) -> PosedScene:
     """Find a camera for every photo, undistort the photos, and normalise the scene.
 
-    Leaves in `work_dir`: `scene.json`, `points.safetensors`, `images/` (undistorted PNG),
-    `sfm.json` (see `load_report`), and `sfm/` with the COLMAP model in the capture's own
-    world. The same call with the same inputs again reads those and returns.
+    Leaves in `work_dir`: `scene.json`, `points.safetensors`, `images/` (undistorted PNG) and
+    `masks/` where photos have masks, `sfm.json` (see `load_report`), and `sfm/` with the COLMAP
+    model in the capture's own world. The same call with the same inputs again reads those and
+    returns.
 
     Args:
         capture: from `load_capture`.
@@ -117,6 +118,7 @@ def _scene(
             norm_from_world.move_camera(solution.cameras[name].cam_from_world),
             context.options.long_side,
             work_dir / IMAGES_FOLDER,
+            work_dir / MASKS_FOLDER,
         )
         for name in names
     ]
@@ -129,7 +131,9 @@ def _scene(
         reason = f"has no pose in {given.source.name}"
         lost = tuple((name, reason) for name in sorted(photos) if name not in given.cameras)
     return PosedScene(
-        views=tuple(View(p.photo.name, p.path, p.camera, split[p.photo.name]) for p in plans),
+        views=tuple(
+            View(p.photo.name, p.path, p.camera, split[p.photo.name], p.mask_path) for p in plans
+        ),
         points=SparsePoints(norm_from_world.apply(points.xyz).astype(np.float32), points.rgb),
         norm_from_world=norm_from_world,
         background=context.capture.background,
@@ -168,4 +172,5 @@ def _load_done(work_dir: Path, key: str) -> PosedScene | None:
         scene = load_scene(work_dir)
     except (OSError, ValueError, KeyError, TypeError, FormatError, RecursionError):
         return None
-    return scene if all(view.image_path.is_file() for view in scene.views) else None
+    paths = [path for view in scene.views for path in (view.image_path, view.mask_path)]
+    return scene if all(path is None or path.is_file() for path in paths) else None

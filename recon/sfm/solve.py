@@ -63,9 +63,13 @@ def solve(context: SfmContext) -> Solution:
     pairs = choose_pairs([photo.name for photo in photos], effort.overlap)
     best: JobResult | None = None
     tried: set[tuple[Effort, float, int]] = set()
+    hasty = False
     for attempt in _attempts(effort):
         if best is not None and not _worth_trying(best, attempt, len(photos)):
             continue
+        if attempt.effort.affine and not context.options.thorough:
+            hasty = True
+            break
         pairs = _reach(pairs, attempt, context.capture, best)
         same = (attempt.effort, attempt.init_angle, len(pairs))
         if same in tried:
@@ -96,6 +100,7 @@ def solve(context: SfmContext) -> Solution:
         track_length=_known(best.track_length),
         inconsistent_pairs=_known(best.inconsistent_pairs),
         evidence=evidence,
+        hasty=hasty,
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -45,6 +45,7 @@ class Survey:
         failed: (photo, reason) of those without a camera.
         reprojection_error, track_length, inconsistent_pairs: see `SfmReport`.
         evidence: of every photo and pair.
+        hasty: a fit will try more.
         failure: what went wrong where there is no camera at all: (what, remedy).
     """
 
@@ -58,6 +59,7 @@ class Survey:
     track_length: float | None
     inconsistent_pairs: float | None
     evidence: Evidence
+    hasty: bool = False
     failure: tuple[str, str] | None = None
 
 
@@ -118,13 +120,7 @@ def load_survey(capture: Capture, work_dir: Path, options: SfmOptions) -> Survey
     """What is known already of these very photos; None if nothing is."""
     given = capture.poses_for(options.pose_source)
     for quality in ("high", "standard", "draft"):
-        asked = SfmOptions(
-            pose_source=options.pose_source,
-            quality=quality,
-            long_side=options.long_side,
-            seed=options.seed,
-            threads=options.threads,
-        )
+        asked = replace(options, quality=quality)
         key = pose_key(capture, given, asked)
         for name in (SFM_FOLDER, CHECK_FOLDER):
             context = SfmContext(capture, asked, work_dir / name, lambda event: None, lambda: False)
@@ -184,6 +180,7 @@ def _survey(solution: Solution, given: GivenPoses | None) -> Survey:
         track_length=solution.track_length,
         inconsistent_pairs=solution.inconsistent_pairs,
         evidence=solution.evidence,
+        hasty=solution.hasty,
     )
 
 

@@ -14,7 +14,7 @@ from PIL import Image
 from recon.capture.types import Photo
 from recon.formats.lens import Lens
 from recon.geometry import Camera
-from recon.sfm.photos import open_upright, png_note, save_png
+from recon.sfm.photos import open_mask, open_upright, png_note, save_png
 
 F64 = NDArray[np.float64]
 
@@ -25,6 +25,7 @@ _BORDER_SAMPLES = 64
 # Pixels of the photo: between the samples a border may bulge out a little further.
 _BORDER_MARGIN = 0.05
 _LARGEST_CELL, _SMALLEST_CELL = 64, 8
+_WHOLE = 250
 MAP_ERROR = 0.1
 
 
@@ -74,16 +75,23 @@ class UndistortPlan:
         lens: its lens at full size.
         camera: the pinhole camera at the output's size and pose.
         path: the PNG to write.
+        mask_path: the PNG of its mask, None without one.
     """
 
     photo: Photo
     lens: Lens
     camera: Camera
     path: Path
+    mask_path: Path | None = None
 
 
 def plan(
-    photo: Photo, lens: Lens, cam_from_world: F64, long_side: int | None, folder: Path
+    photo: Photo,
+    lens: Lens,
+    cam_from_world: F64,
+    long_side: int | None,
+    folder: Path,
+    mask_folder: Path | None = None,
 ) -> UndistortPlan:
     """Decide the output's camera and file.
 
@@ -93,32 +101,55 @@ def plan(
         cam_from_world: (4, 4) rigid, in the space that the camera shall be in.
         long_side: longest side of the output in pixels; None for full size.
         folder: where `NAME.png` goes.
+        mask_folder: where its mask goes, under the same name; None for `masks` beside folder.
     """
     hole = pinhole_of(lens)
     full = Camera(lens.width, lens.height, hole.fx, hole.fy, hole.cx, hole.cy, cam_from_world)
     camera = full.fit_long_side(long_side)
-    return UndistortPlan(photo, lens, camera, folder / f"{photo.name}.png")
+    masks = mask_folder or folder.with_name("masks")
+    mask = None if photo.mask is None else masks / f"{photo.name}.png"
+    return UndistortPlan(photo, lens, camera, folder / f"{photo.name}.png", mask)
 
 
 def undistort(job: UndistortPlan) -> None:
-    """Write the image. Area-averaged: every pixel is the mean of the pixels that it covers.
+    """Write the image, and the mask if there is one.
 
-    An image that an earlier run wrote for the same photo and cameras is kept.
+    Files that an earlier run wrote for the same photo and cameras are kept.
 
     Raises:
         FormatError: the photo has changed and no longer decodes.
     """
     key = _key(job)
-    if png_note(job.path) == key:
-        return
+    if png_note(job.path) != key:
+        # Twice the output's size is all that is looked at: see `_resampled`.
+        double = _double(job) if job.lens.distorted else None
+        image = _resampled(job, open_upright(job.photo, at_least=double))
+        job.path.parent.mkdir(parents=True, exist_ok=True)
+        save_png(image, job.path, note=key)
+    if job.mask_path is not None and png_note(job.mask_path) != key:
+        mask = open_mask(job.photo)
+        assert mask is not None
+        mask = mask.resize((job.photo.width, job.photo.height), Image.Resampling.NEAREST)
+        # A pixel counts if all that went into it does: bicubic sampling rings a little.
+        mask = _resampled(job, mask).point([0] * _WHOLE + [255] * (256 - _WHOLE))
+        job.mask_path.parent.mkdir(parents=True, exist_ok=True)
+        save_png(mask, job.mask_path, note=key)
+
+
+def _double(job: UndistortPlan) -> tuple[int, int]:
+    return min(2 * job.camera.width, job.photo.width), min(2 * job.camera.height, job.photo.height)
+
+
+def _resampled(job: UndistortPlan, image: Image.Image) -> Image.Image:
+    """The upright photo, or its mask, as the pinhole camera sees it.
+
+    Area-averaged: every pixel is the mean of the pixels that it covers.
+    """
     width, height = job.camera.width, job.camera.height
-    if not job.lens.distorted:
-        image = open_upright(job.photo)
-    else:
+    if job.lens.distorted:
         # Sampled on a grid twice as fine as the output, then averaged: sharp, without
         # aliasing, and the cost depends on the output's size and not on the photo's.
-        double = (min(2 * width, job.photo.width), min(2 * height, job.photo.height))
-        image = open_upright(job.photo, at_least=double)
+        double = _double(job)
         if image.size != double:
             image = image.resize(double, Image.Resampling.BOX)
         fine = 2 if job.photo.width > width else 1
@@ -126,14 +157,13 @@ def undistort(job: UndistortPlan) -> None:
     if image.size != (width, height):
         # Pillow averages RGBA premultiplied, so transparent pixels do not tint the edges.
         image = image.resize((width, height), Image.Resampling.BOX)
-    job.path.parent.mkdir(parents=True, exist_ok=True)
-    save_png(image, job.path, note=key)
+    return image
 
 
 def _key(job: UndistortPlan) -> str:
     """Names everything that the pixels depend on."""
     camera = job.camera.at(np.eye(4))
-    text = repr((_RECIPE, job.photo.digest, job.photo.orientation, job.lens, camera))
+    text = repr((_RECIPE, job.photo.content, job.photo.orientation, job.lens, camera))
     return hashlib.sha256(text.encode()).hexdigest()
 
 
