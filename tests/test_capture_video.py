@@ -125,10 +125,18 @@ def test_a_folder_with_nothing_but_a_video_says_how_to_use_it(tmp_path, clip):
         load_capture(tmp_path)
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+@pytest.fixture(scope="module")
+def short_video(tmp_path_factory) -> bytes:
+    photo = np.asarray(Image.open(STUDIO / "002.jpg").convert("RGB"))
+    path = tmp_path_factory.mktemp("short") / "s.mp4"
+    write_video(path, [photo[:160, x : x + 160] for x in range(0, 96, 12)])
+    return path.read_bytes()
+
+
+@settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.data())
-def test_mangled_videos_never_end_in_a_traceback(clip, tmp_path_factory, data):
-    content = bytearray(clip.read_bytes())
+def test_mangled_videos_never_end_in_a_traceback(short_video, tmp_path_factory, data):
+    content = bytearray(short_video)
     for _ in range(data.draw(st.integers(1, 8))):
         content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
     if data.draw(st.booleans()):
@@ -171,7 +179,7 @@ def test_members_that_lead_out_are_refused(tmp_path, photos, name):
 
 def test_bombs_links_and_lies_are_refused(tmp_path, photos):
     bomb = make_zip(
-        tmp_path / "bomb.zip", {"a.png": bytes(300 << 20)}, compression=zipfile.ZIP_DEFLATED
+        tmp_path / "bomb.zip", {"a.png": bytes(201 << 20)}, compression=zipfile.ZIP_DEFLATED
     )
     with pytest.raises(FormatError, match="when unpacked"):
         load_capture(bomb)

@@ -124,6 +124,8 @@ def test_parts_are_listed_with_the_photos_that_nearly_bridge_them(capture, surve
     (finding,) = [f for f in diagnose(capture, apart).findings if f.code == "parts"]
     assert finding.photos == tuple(NAMES[16:])
     assert "no photo shows both" in finding.remedy
+    flipped = replace(apart, evidence=replace(apart.evidence, mirrored=tuple(NAMES[16:])))
+    assert found(diagnose(capture, flipped))["mirrored"] == "warning"
     near = with_photos(survey, other, links=(*inner, bridge), components=(16, 8))
     (finding,) = [f for f in diagnose(capture, near).findings if f.code == "parts"]
     assert f"{NAMES[4]} and {NAMES[20]}" in finding.remedy

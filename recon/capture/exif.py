@@ -1,4 +1,4 @@
-"""Orientation, focal length and camera name from EXIF."""
+"""Orientation, focal length, camera name and place from EXIF."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from PIL import Image
 _ORIENTATION, _MAKE, _MODEL = 0x0112, 0x010F, 0x0110
 _EXIF_IFD, _FOCAL_MM, _FOCAL_35MM = 0x8769, 0x920A, 0xA405
 _PLANE_X, _PLANE_Y, _PLANE_UNIT, _PIXEL_X = 0xA20E, 0xA20F, 0xA210, 0xA002
+_GPS_IFD, _LATITUDE_REF, _LATITUDE, _LONGITUDE_REF, _LONGITUDE = 0x8825, 1, 2, 3, 4
+_ALTITUDE_REF, _ALTITUDE = 5, 6
 _MM_PER_UNIT = {2: 25.4, 3: 10.0, 4: 1.0, 5: 0.001}
 _DIAGONAL_35MM = math.hypot(36.0, 24.0)
 
@@ -26,11 +28,13 @@ class ExifFacts:
         orientation: 1..8; 1 where absent or not valid.
         focal: pixels of the stored image, None where it cannot be derived.
         camera: "MAKE MODEL", "" where unknown.
+        gps: latitude and longitude in degrees, altitude in metres (0 where unknown).
     """
 
     orientation: int = 1
     focal: float | None = None
     camera: str = ""
+    gps: tuple[float, float, float] | None = None
 
 
 def read_exif(image: Image.Image) -> ExifFacts:
@@ -38,6 +42,7 @@ def read_exif(image: Image.Image) -> ExifFacts:
     try:
         tags = image.getexif()
         more = tags.get_ifd(_EXIF_IFD)
+        place = tags.get_ifd(_GPS_IFD)
     except Exception:  # Pillow raises almost anything on malformed EXIF, which we can do without
         return ExifFacts()
     orientation: Any = tags.get(_ORIENTATION)
@@ -46,6 +51,7 @@ def read_exif(image: Image.Image) -> ExifFacts:
         orientation=int(orientation) if orientation in range(1, 9) else 1,
         focal=_focal(more, *image.size),
         camera=" ".join(name for name in names if name)[:100],
+        gps=_gps(place),
     )
 
 
@@ -69,6 +75,28 @@ def _focal(tags: dict[int, Any], width: int, height: int) -> float | None:
     if focal is None or not _FOCAL_SHARE[0] * longest < focal < _FOCAL_SHARE[1] * longest:
         return None
     return focal
+
+
+def _gps(tags: dict[int, Any]) -> tuple[float, float, float] | None:
+    latitude = _degrees(tags.get(_LATITUDE), tags.get(_LATITUDE_REF) == "S")
+    longitude = _degrees(tags.get(_LONGITUDE), tags.get(_LONGITUDE_REF) == "W")
+    if latitude is None or longitude is None or abs(latitude) > 90 or abs(longitude) > 180:
+        return None
+    if latitude == 0.0 and longitude == 0.0:
+        return None  # what phones write when they do not know
+    altitude = _positive(tags.get(_ALTITUDE)) or 0.0
+    below = tags.get(_ALTITUDE_REF) in (1, b"\x01")
+    return latitude, longitude, min(altitude, 20_000.0) * (-1.0 if below else 1.0)
+
+
+def _degrees(parts: Any, negative: bool) -> float | None:
+    """Of degrees, minutes and seconds."""
+    try:
+        degrees, minutes, seconds = (float(part) for part in parts)
+    except (TypeError, ValueError, ZeroDivisionError, OverflowError):
+        return None
+    value = degrees + minutes / 60.0 + seconds / 3600.0
+    return None if not math.isfinite(value) else -value if negative else value
 
 
 def _positive(value: Any) -> float | None:

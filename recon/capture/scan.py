@@ -155,7 +155,16 @@ def _check(path: Path, name: str) -> tuple[Photo, Thumb] | SkippedPhoto:
     except OSError as error:
         return SkippedPhoto(name, f"cannot be read ({_brief(error)})")
     photo = Photo(
-        name, path, width, height, facts.orientation, facts.focal, facts.camera, has_alpha, digest
+        name=name,
+        path=path,
+        width=width,
+        height=height,
+        orientation=facts.orientation,
+        focal=facts.focal,
+        camera=facts.camera,
+        has_alpha=has_alpha,
+        digest=digest,
+        gps=facts.gps,
     )
     return upright(photo), thumb
 

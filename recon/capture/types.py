@@ -45,6 +45,7 @@ class Photo:
         has_alpha: the file has an alpha channel.
         digest: SHA-256 of the file, hexadecimal.
         mask: which of its pixels count; None where all do.
+        gps: latitude and longitude in degrees, altitude in metres; None where unknown.
     """
 
     name: str
@@ -57,6 +58,7 @@ class Photo:
     has_alpha: bool
     digest: str
     mask: PhotoMask | None = None
+    gps: tuple[float, float, float] | None = None
 
     @property
     def content(self) -> str:

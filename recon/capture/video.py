@@ -165,7 +165,7 @@ def _expected(stream: av.VideoStream) -> int:
 
 def _grey(frame: VideoFrame, width: int) -> np.ndarray:
     """(H, W) float32 grey picture of about the given width, neither side under a block."""
-    scale = max(width / frame.width, 72 / frame.height)
+    scale = max(min(1.0, width / frame.width), 72 / min(frame.width, frame.height))
     size = (max(72, round(frame.width * scale)), max(72, round(frame.height * scale)))
     small = frame.reformat(width=size[0], height=size[1], format="gray")
     return small.to_ndarray().astype(np.float32)

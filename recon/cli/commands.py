@@ -70,6 +70,11 @@ class Fit:
     """What is trained: splats, a NeRF, or both, one after the other from the same cameras. Methods
     may be added to a run later: those that are there are kept."""
 
+    scale: Annotated[str | None, conf.arg(metavar="A,B=M", help_behavior_hint="(default: GPS)")] = (
+        None
+    )
+    """Metres between the cameras of two photos, a.jpg,b.jpg=2.5: gives the scene its size."""
+
     seed: int = 0
     """Of everything that is random."""
 
@@ -109,6 +114,7 @@ class Fit:
             resolution=self.resolution,
             device=self.device,
             poses=self.poses,
+            scale=self.scale,
             seed=self.seed,
             threads=self.threads,
             resume=self.resume,

@@ -75,6 +75,17 @@ def _components(survey: Survey) -> Iterator[Finding]:
     largest = survey.components[0]
     for number in range(1, len(survey.components)):
         photos = tuple(sorted(members.get(number, ())))
+        if set(photos) <= set(survey.evidence.mirrored):
+            yield Finding(
+                "mirrored",
+                "fault" if len(photos) > 0.5 * largest else "warning",
+                f"{count_photos(len(photos))} ({some(photos)}) are mirrored: they match the "
+                "others only when they are flipped",
+                "switch off mirroring in the camera's settings (front cameras often do it), and "
+                "flip these photos back",
+                photos,
+            )
+            continue
         bridge = _best_bridge(survey, members.get(0, []), list(photos))
         if bridge is None:
             how = (

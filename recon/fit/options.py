@@ -41,6 +41,26 @@ def parse_duration(text: str) -> float:
     return seconds
 
 
+def parse_scale(text: str) -> tuple[str, str, float]:
+    """Two photo names and metres of "A,B=METRES".
+
+    Raises:
+        OptionError: not such a text, or no positive length.
+    """
+    names, _, length = text.rpartition("=")
+    first, _, second = names.partition(",")
+    try:
+        metres = float(length.strip().removesuffix("m"))
+    except ValueError:
+        metres = 0.0
+    if not (first.strip() and second.strip() and 0 < metres < 1e6):
+        raise OptionError(
+            f"this is no known distance: {text!r}",
+            remedy="write two photos and the metres between their cameras: a.jpg,b.jpg=2.5",
+        )
+    return first.strip(), second.strip(), metres
+
+
 @dataclass(frozen=True)
 class FitOptions:
     """All that decides what a run makes and where.
@@ -62,6 +82,8 @@ class FitOptions:
             given ones where there are any.
         seed: of everything that is random.
         threads: CPU threads, None for all that this process may use.
+        scale: "A,B=METRES": the cameras of the photos A and B were that far apart; None if
+            unknown.
         resume: go on with an unfinished run of the same inputs and settings.
     """
 
@@ -78,6 +100,7 @@ class FitOptions:
     seed: int = 0
     threads: int | None = None
     resume: bool = True
+    scale: str | None = None
 
     def __post_init__(self) -> None:
         limits = (
@@ -104,6 +127,9 @@ class FitOptions:
     def methods(self) -> tuple[MethodName, ...]:
         """What is trained, in order."""
         return METHODS if self.method == "both" else (self.method,)
+
+        if self.scale is not None:
+            parse_scale(self.scale)
 
     @property
     def run_path(self) -> Path:

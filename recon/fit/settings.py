@@ -136,7 +136,9 @@ def pose_fingerprint(options: FitOptions, capture: Capture) -> str:
     photos = {p.name: p.content for p in capture.photos}
     # How hard SfM tries follows from the preset; given cameras do not depend on it.
     cameras = options.preset if given is None else [given.cameras, given.points, given.world_up]
-    return digest(["sfm", photos, capture.split, cameras, options.resolution, options.seed])
+    basis = ["sfm", photos, capture.split, cameras, options.resolution, options.seed]
+    # Not where it is left out: so that runs from before it was known go on.
+    return digest(basis if options.scale is None else [*basis, options.scale])
 
 
 def training_fingerprint(options: FitOptions, job: Job, poses: str) -> str:

@@ -16,6 +16,7 @@ from recon.fit.events import (
 )
 from recon.fit.fingerprint import digest
 from recon.fit.jobs import Job
+from recon.fit.options import parse_scale
 from recon.fit.quality import quality_text, size_unit
 from recon.fit.session import Session, StageClock
 from recon.fit.settings import pose_fingerprint, pose_source
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 
 def pose(session: Session, capture: Capture) -> PosedScene:
     """Cameras and sparse points, by SfM or as given."""
-    from recon.sfm import SfmOptions
+    from recon.sfm import KnownDistance, SfmOptions
 
     options, run = session.options, session.run
     fingerprint = pose_fingerprint(options, capture)
@@ -46,12 +47,14 @@ def pose(session: Session, capture: Capture) -> PosedScene:
 
     with session.stage("sfm", fingerprint) as clock:
         session.check_stop("sfm")
+        known = options.scale
         sfm_options = SfmOptions(
             pose_source=options.poses,
             quality=options.preset,
             long_side=options.resolution,
             seed=options.seed,
             threads=options.threads,
+            known_distance=None if known is None else KnownDistance(*parse_scale(known)),
         )
         scene = session.parts.pose_capture(capture, run.path, sfm_options, progress, session.stop)
         to_norm = scene.norm_from_world

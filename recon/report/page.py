@@ -13,6 +13,7 @@ from typing import Any
 
 from recon.errors import RunDirError
 from recon.report import sections
+from recon.report.capture import capture
 from recon.report.data import RunData, read_run
 from recon.report.html import Html, el, join
 from recon.report.pictures import picture_views
@@ -56,6 +57,7 @@ def render_page(run: RunData) -> str:
         sections.held_out(run, views),
         sections.training(run),
         sections.cameras(run, views),
+        capture(run),
         sections.times(run.facts),
         _how_measured(run),
         _details(run),

@@ -1,5 +1,6 @@
 """Cameras for photos: structure from motion, given poses, undistortion, normalisation."""
 
+from recon.sfm.locate import KnownDistance
 from recon.sfm.normalise import normalise
 from recon.sfm.options import (
     Quality,
@@ -14,6 +15,7 @@ from recon.sfm.store import load_scene, save_scene
 from recon.sfm.survey import Survey, load_survey, survey_capture
 
 __all__ = [
+    "KnownDistance",
     "Quality",
     "SfmCancelled",
     "SfmOptions",

@@ -24,6 +24,8 @@ HASTY = "-hasty"
 _RECIPE = 5
 """Raised whenever the same inputs would give another result, so that old ones are not reused."""
 
+_SCENE_RECIPE = 1
+
 _PLAIN_FIELDS = (
     "pose_source",
     "reprojection_error",
@@ -54,7 +56,9 @@ def pose_key(capture: Capture, given: GivenPoses | None, options: SfmOptions) ->
 def scene_key(poses: str, given: GivenPoses | None, options: SfmOptions) -> str:
     """Changes whenever the scene would; `poses` is the `pose_key`."""
     up = None if given is None else given.world_up
-    return hashlib.sha256(json.dumps([poses, options.long_side, up]).encode()).hexdigest()
+    known = None if options.known_distance is None else asdict(options.known_distance)
+    basis = [_SCENE_RECIPE, poses, options.long_side, up, known]
+    return hashlib.sha256(json.dumps(basis).encode()).hexdigest()
 
 
 def save_solution(context: SfmContext, solution: Solution, key: str) -> None:
@@ -102,6 +106,7 @@ def _evidence(data: dict[str, Any]) -> Evidence:
         looks={name: PhotoLook(**look) for name, look in data["looks"].items()},
         photos={name: PhotoFacts(**facts) for name, facts in data["photos"].items()},
         links=tuple(Link(**link) for link in data["links"]),
+        mirrored=tuple(data["mirrored"]),
     )
 
 

@@ -13,6 +13,7 @@ from recon.capture.look import PhotoLook
 from recon.capture.types import Capture
 from recon.formats.lens import PosedLens, WorldPoints
 from recon.sfm.job import Link, PhotoFacts
+from recon.sfm.locate import Location
 from recon.sfm.options import (
     CancelQuestion,
     ProgressListener,
@@ -89,11 +90,13 @@ class Evidence:
         looks: photo name -> sharpness and exposure.
         photos: photo name -> features, partners, component, points.
         links: verified pairs.
+        mirrored: names of photos that match the others only when they are flipped.
     """
 
     looks: dict[str, PhotoLook] = field(default_factory=dict)
     photos: dict[str, PhotoFacts] = field(default_factory=dict)
     links: tuple[Link, ...] = ()
+    mirrored: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -108,6 +111,7 @@ class Solution:
         components: photos in each separate model, largest first.
         reprojection_error, track_length, inconsistent_pairs: see `SfmReport`.
         evidence: what was found out about the photos on the way.
+        location: how the cameras came into the world that they are in.
         hasty: more could have been tried (see `SfmOptions.thorough`).
     """
 
@@ -120,4 +124,5 @@ class Solution:
     track_length: float | None = None
     inconsistent_pairs: float | None = None
     evidence: Evidence = field(default_factory=Evidence)
+    location: Location = field(default_factory=Location)
     hasty: bool = False

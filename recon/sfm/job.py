@@ -52,6 +52,7 @@ class Job:
         first_octave, max_features, affine: of SIFT.
         init_min_tri_angle: degrees that the starting pair must subtend.
         triangulate: poses are given; only points are computed.
+        match_only: find no cameras at all.
         seed, threads: see `SfmOptions`.
     """
 
@@ -67,6 +68,7 @@ class Job:
     affine: bool = False
     init_min_tri_angle: float = 16.0
     triangulate: bool = False
+    match_only: bool = False
     seed: int = 0
     threads: int = 1
 

@@ -90,11 +90,42 @@ def run_job(
         SfmError: pycolmap failed.
         SfmCancelled: the caller asked to stop.
     """
-    options = context.options
     copies = copies_folder(context, effort)
     copies.mkdir(parents=True, exist_ok=True)
     _write_copies(context, copies, images)
     masks = _write_masks(context, effort, images)
+    return run_on_copies(
+        context,
+        effort,
+        images,
+        pairs,
+        output,
+        masks=masks,
+        init_angle=init_angle,
+        triangulate=triangulate,
+    )
+
+
+def run_on_copies(
+    context: SfmContext,
+    effort: Effort,
+    images: tuple[JobImage, ...],
+    pairs: list[Pair],
+    output: Path,
+    *,
+    masks: Path | None = None,
+    init_angle: float = 16.0,
+    triangulate: bool = False,
+    match_only: bool = False,
+) -> JobResult:
+    """Run the worker on working copies that are there; see `run_job`.
+
+    Args:
+        masks: folder of masks for the copies.
+        match_only: find no cameras.
+    """
+    options = context.options
+    copies = copies_folder(context, effort)
     database = context.folder / f"features-{_database_key(effort, images, masks)}.db"
     drop_if_damaged(database)
     job = Job(
@@ -110,6 +141,7 @@ def run_job(
         affine=effort.affine,
         init_min_tri_angle=init_angle,
         triangulate=triangulate,
+        match_only=match_only,
         seed=options.seed,
         threads=options.thread_count,
     )

@@ -54,10 +54,11 @@ def run_job(job: Job, token: pycolmap.CancellationToken, report: Report) -> JobR
         extract(job, token, report)
     with clock.stage("matching"):
         match(job, token, report)
+    models: list[pycolmap.Reconstruction] = []
     if job.triangulate:
         with clock.stage("points"):
             models = [triangulate(job, token, report)]
-    else:
+    elif not job.match_only:
         with clock.stage("mapping"):
             models = map_photos(job, token, report)
         if models:

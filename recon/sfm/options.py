@@ -9,6 +9,7 @@ from typing import Literal
 
 from recon.capture.types import PoseSource
 from recon.errors import OptionError, SfmError
+from recon.sfm.locate import KnownDistance
 
 Quality = Literal["draft", "standard", "high"]
 
@@ -26,6 +27,7 @@ class SfmOptions:
         long_side: longest side in pixels of the undistorted photos, None for full size.
         seed: of everything random. With the same `threads`, results repeat.
         threads: of the computation, None for all cores that this process may use.
+        known_distance: between the cameras of two photos, in metres: sets the scale.
         thorough: try costly features too before photos are given up; a check does not.
     """
 
@@ -35,6 +37,7 @@ class SfmOptions:
     seed: int = 0
     threads: int | None = None
     thorough: bool = True
+    known_distance: KnownDistance | None = None
 
     def __post_init__(self) -> None:
         if self.pose_source not in ("auto", "sfm", "given"):
@@ -101,6 +104,8 @@ class SfmReport:
         inconsistent_pairs: share (0..1) of well matched pairs that contradict the poses;
             above 0.03 the model is suspicious. None where unknown.
         components: photos registered in each separate model, largest first.
+        unit: of the capture's world: "metres", or "arbitrary".
+        north: the world's axes are east, north and up.
         stages: times, in order.
         notices: in plain words.
     """
@@ -115,3 +120,5 @@ class SfmReport:
     components: tuple[int, ...]
     stages: tuple[StageTime, ...]
     notices: tuple[str, ...]
+    unit: str = "arbitrary"
+    north: bool = False

@@ -24,7 +24,7 @@ from recon.sfm.options import (
     StageTime,
 )
 from recon.sfm.store import SCENE_FILE, load_scene, save_scene
-from recon.sfm.survey import SFM_FOLDER, borrow_solution, find_solution
+from recon.sfm.survey import SFM_FOLDER, borrow_solution, find_solution, located
 from recon.sfm.undistort import plan, undistort
 
 REPORT_FILE = "sfm.json"
@@ -71,7 +71,7 @@ def pose_capture(
         folder.mkdir(parents=True, exist_ok=True)
         context = SfmContext(capture, options, folder, progress, cancelled)
         borrow_solution(work_dir, poses)
-        solution = find_solution(context, given, poses)
+        solution = located(context, find_solution(context, given, poses), given)
         scene = _scene(context, solution, given, work_dir)
         _save_report(work_dir, _report(context, solution, scene), key)
         save_scene(scene, work_dir)
@@ -110,7 +110,8 @@ def _scene(
     photos = {photo.name: photo for photo in context.capture.photos}
     names = sorted(name for name in solution.cameras if name in photos)
     poses = np.stack([solution.cameras[name].cam_from_world for name in names])
-    norm_from_world = normalise(poses, None if given is None else given.world_up)
+    up = (0.0, 0.0, 1.0) if solution.location.north else None
+    norm_from_world = normalise(poses, up if given is None else given.world_up)
     plans = [
         plan(
             photos[name],
@@ -152,7 +153,9 @@ def _report(context: SfmContext, solution: Solution, scene: PosedScene) -> SfmRe
         inconsistent_pairs=solution.inconsistent_pairs,
         components=solution.components or (len(scene.views),),
         stages=tuple(context.stages.values()),
-        notices=(),
+        notices=solution.location.notices,
+        unit=solution.location.unit,
+        north=solution.location.north,
     )
 
 

@@ -17,6 +17,7 @@ from recon.sfm.context import Evidence, SfmContext, Solution
 from recon.sfm.job import JobImage, JobResult
 from recon.sfm.jobs import Effort, copies_folder, effort_for, job_images, run_job
 from recon.sfm.looks import look_at_photos
+from recon.sfm.mirror import mirrored_photos
 from recon.sfm.pairs import (
     Pair,
     all_pairs,
@@ -86,9 +87,12 @@ def solve(context: SfmContext) -> Solution:
             best = result
             _adopt(output, context.folder)
     assert best is not None  # the first attempt is always made
-    evidence = _evidence(context, effort, job_images(photos, effort.long_side), best)
+    images = job_images(photos, effort.long_side)
+    evidence = _evidence(context, effort, images, best)
     if len(best.registered) < MIN_PHOTOS:
         raise nothing_placed(context.capture, evidence)
+    mirrored = mirrored_photos(context, effort, images, best)
+    evidence = replace(evidence, mirrored=mirrored)
     model = read_model(context.folder)
     return Solution(
         cameras=model.images,

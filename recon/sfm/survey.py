@@ -23,6 +23,7 @@ from recon.sfm.cache import (
 )
 from recon.sfm.context import Evidence, SfmContext, Solution
 from recon.sfm.fill import fill_points
+from recon.sfm.locate import locate
 from recon.sfm.normalise import normalise
 from recon.sfm.options import CancelQuestion, ProgressListener, SfmOptions
 from recon.sfm.reasons import NothingPlaced, why_lost
@@ -130,6 +131,30 @@ def load_survey(capture: Capture, work_dir: Path, options: SfmOptions) -> Survey
         if quality == options.quality:
             break
     return None
+
+
+def located(context: SfmContext, solution: Solution, given: GivenPoses | None) -> Solution:
+    """The solution in metres and turned north, as far as that is known.
+
+    What lies on disk stays in the model's own world.
+
+    Raises:
+        OptionError: see `locate`.
+    """
+    # Whoever gives poses has chosen a world: at most its unit changes.
+    gps = (
+        {}
+        if given is not None
+        else {photo.name: photo.gps for photo in context.capture.photos if photo.gps is not None}
+    )
+    location = locate(solution.cameras, gps, context.options.known_distance)
+    move = location.world_from_model
+    cameras = {
+        name: replace(posed, cam_from_world=move.move_camera(posed.cam_from_world))
+        for name, posed in solution.cameras.items()
+    }
+    points = replace(solution.points, xyz=move.apply(solution.points.xyz))
+    return replace(solution, cameras=cameras, points=points, location=location)
 
 
 def find_solution(context: SfmContext, given: GivenPoses | None, key: str) -> Solution:
