@@ -25,6 +25,7 @@ from recon.errors import CaptureError
 
 MIN_PHOTOS = 3
 _MANY_SKIPPED = 10
+_RAW = frozenset({".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".rw2", ".raf", ".pef", ".srw"})
 _WHITE = (1.0, 1.0, 1.0)
 
 
@@ -104,6 +105,13 @@ def _late_names(photos, split) -> dict:
 def _require_enough(folder: Path, image_dir: Path, candidates: int, scan: ScanResult) -> None:
     if len(scan.photos) >= MIN_PHOTOS:
         return
+    raw = sorted(path for path in image_dir.iterdir() if path.suffix.lower() in _RAW)
+    if candidates == 0 and raw:
+        raise CaptureError(
+            f"there are only raw files in this folder ({raw[0].name}, ...), which are not read",
+            where=image_dir,
+            remedy="develop them all alike in your photo program and export JPEG or TIFF",
+        )
     if candidates == 0 and (videos := sorted(filter(_is_video, image_dir.iterdir()))):
         raise CaptureError(
             "there are no photos in this folder, but a video",

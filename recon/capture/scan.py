@@ -148,7 +148,7 @@ def _check(path: Path, name: str) -> tuple[Photo, Thumb] | SkippedPhoto:
         return SkippedPhoto(name, f"more than {MAX_PIXELS // 1_000_000} megapixels")
     except Exception as error:  # decoders of hostile files raise almost anything
         if path.suffix.lower() in _HEIC:
-            return SkippedPhoto(name, "HEIC cannot be read here; pip install pillow-heif")
+            return SkippedPhoto(name, "HEIC cannot be read here; pip install 'recon-3d[heic]'")
         return SkippedPhoto(name, f"cannot be decoded ({_brief(error)})")
     try:
         digest = file_digest(path)

@@ -44,7 +44,7 @@ class Effort:
     affine: bool = False
 
 
-_EFFORTS: dict[Quality, Effort] = {
+EFFORTS: dict[Quality, Effort] = {
     "draft": Effort(1000, 0, 4096, 2),
     "standard": Effort(1600, 0, 8192, 4),
     "high": Effort(2400, -1, 12288, 10),
@@ -58,7 +58,7 @@ def effort_for(quality: Quality, photos: tuple[Photo, ...]) -> Effort:
     Where photos are small there is time to double them: on the bundled scene (640x480) that
     takes 40 seconds instead of 12, for three times the points and a third of the pose error.
     """
-    effort = _EFFORTS[quality]
+    effort = EFFORTS[quality]
     largest = max(max(photo.width, photo.height) for photo in photos)
     if quality == "standard" and largest <= _SMALL_PHOTO:
         return replace(effort, first_octave=-1)

@@ -15,9 +15,10 @@ from recon.capture.types import Capture, GivenPoses
 from recon.formats.colmap import read_model
 from recon.sfm.context import Evidence, SfmContext, Solution
 from recon.sfm.job import JobImage, JobResult
-from recon.sfm.jobs import Effort, copies_folder, effort_for, job_images, run_job
+from recon.sfm.jobs import EFFORTS, Effort, copies_folder, effort_for, job_images, run_job
 from recon.sfm.looks import look_at_photos
 from recon.sfm.mirror import mirrored_photos
+from recon.sfm.options import Quality
 from recon.sfm.pairs import (
     Pair,
     all_pairs,
@@ -45,11 +46,13 @@ class Attempt:
         reach: match the "first" pairs, or also "bridges" from every photo still lost to all
             others, or "all" pairs.
         init_angle: degrees that the starting pair must subtend.
+        finer: on larger copies than the quality asks for.
     """
 
     effort: Effort
     reach: str
     init_angle: float = 16.0
+    finer: bool = False
 
 
 def solve(context: SfmContext) -> Solution:
@@ -65,7 +68,7 @@ def solve(context: SfmContext) -> Solution:
     best: JobResult | None = None
     tried: set[tuple[Effort, float, int]] = set()
     hasty = False
-    for attempt in _attempts(effort):
+    for attempt in _attempts(effort, context.options.quality):
         if best is not None and not _worth_trying(best, attempt, len(photos)):
             continue
         if attempt.effort.affine and not context.options.thorough:
@@ -137,17 +140,19 @@ def triangulate(context: SfmContext, given: GivenPoses) -> Solution:
     )
 
 
-def _attempts(effort: Effort) -> list[Attempt]:
+def _attempts(effort: Effort, quality: Quality) -> list[Attempt]:
     """From the usual to the costly; `_worth_trying` says when each is made."""
     wide = replace(effort, affine=True)
     last = replace(wide, first_octave=-1, max_features=max(8192, effort.max_features))
-    return [
+    attempts = [
         Attempt(effort, "first"),
         Attempt(effort, "bridges"),
         Attempt(effort, "all"),
         Attempt(wide, "all"),
-        Attempt(last, "all", init_angle=4.0),
     ]
+    if quality == "draft":
+        attempts.append(Attempt(replace(EFFORTS["standard"], affine=True), "all", finer=True))
+    return [*attempts, Attempt(last, "all", init_angle=4.0)]
 
 
 def _worth_trying(best: JobResult, attempt: Attempt, photos: int) -> bool:
@@ -160,6 +165,10 @@ def _worth_trying(best: JobResult, attempt: Attempt, photos: int) -> bool:
     if len(best.links) < _HOPELESS * photos or _separate_scenes(best):
         # Where all pairs hardly gave a match, slant is not what is in the way.
         return False
+    if attempt.finer:
+        # In a small set every photo counts; strangers would not be placed all the same.
+        lost = [facts for facts in best.photos.values() if facts.component is None]
+        return photos <= _SMALL_SET and any(facts.partners for facts in lost)
     if attempt.init_angle < Attempt.init_angle:
         return share < _VERY_FEW
     # In a small set every photo counts, and the wider search takes well under a minute.
