@@ -10,6 +10,8 @@ from recon.diagnosis import diagnose, load_findings, save_diagnosis
 from recon.scene import PosedScene
 from recon.sfm import SfmOptions, load_report, load_survey, pose_capture
 from recon.sfm.options import SfmProgress
+from recon.sfm.reasons import NothingPlaced
+from recon.sfm.survey import failed_survey
 
 
 def pose_and_diagnose(
@@ -24,7 +26,11 @@ def pose_and_diagnose(
     Raises:
         ReconError: see `pose_capture`.
     """
-    scene = pose_capture(capture, run_dir, options, progress, cancelled)
+    try:
+        scene = pose_capture(capture, run_dir, options, progress, cancelled)
+    except NothingPlaced as error:
+        save_diagnosis(diagnose(capture, failed_survey(error)), run_dir)
+        raise
     survey = load_survey(capture, run_dir, options)
     if survey is not None:
         save_diagnosis(diagnose(capture, survey), run_dir)

@@ -95,19 +95,7 @@ def survey_capture(
         context = SfmContext(capture, options, folder, progress, cancelled)
         solution = find_solution(context, given, pose_key(capture, given, options))
     except NothingPlaced as error:
-        return Survey(
-            pose_source="sfm",
-            cameras={},
-            norm_from_world=None,
-            points=0,
-            components=(),
-            failed=why_lost(error.evidence),
-            reprojection_error=None,
-            track_length=None,
-            inconsistent_pairs=None,
-            evidence=error.evidence,
-            failure=(error.what, error.remedy),
-        )
+        return failed_survey(error)
     except OSError as error:
         raise RunDirError(
             f"cannot be written ({error})",
@@ -115,6 +103,23 @@ def survey_capture(
             remedy="free some disk space, make the folder writable, or choose another with --out",
         ) from error
     return _survey(solution, given)
+
+
+def failed_survey(error: NothingPlaced) -> Survey:
+    """The survey of a capture of which no photo could be placed."""
+    return Survey(
+        pose_source="sfm",
+        cameras={},
+        norm_from_world=None,
+        points=0,
+        components=(),
+        failed=why_lost(error.evidence),
+        reprojection_error=None,
+        track_length=None,
+        inconsistent_pairs=None,
+        evidence=error.evidence,
+        failure=(error.what, error.remedy),
+    )
 
 
 def load_survey(capture: Capture, work_dir: Path, options: SfmOptions) -> Survey | None:
