@@ -20,6 +20,7 @@ from recon.sfm.fill import ray_points
 from recon.sfm.hull import MaskedView, hull_points
 from recon.sfm.normalise import filter_points
 from recon.sfm.pairs import (
+    NEIGHBOURS,
     all_pairs,
     bridging_pairs,
     choose_pairs,
@@ -28,6 +29,7 @@ from recon.sfm.pairs import (
     sequential_pairs,
 )
 from recon.sfm.photos import open_upright, png_note, save_png, work_size, write_work_copy
+from recon.sfm.retrieval import similar_pairs
 from recon.sfm.undistort import pinhole_of, plan, undistort
 
 # --- pairs ---
@@ -66,9 +68,11 @@ def test_small_or_unordered_sets_are_matched_exhaustively():
     few = [f"{i:03d}.jpg" for i in range(20)]
     mixed = [f"photo{chr(97 + i)}.jpg" for i in range(24)]
     many = [f"{i:03d}.jpg" for i in range(60)]
-    assert choose_pairs(few, 2) == all_pairs(20)
-    assert choose_pairs(mixed, 2) == all_pairs(24)
-    assert len(choose_pairs(many, 2)) < len(all_pairs(60)) / 4
+    assert choose_pairs(few, 2) == (all_pairs(20), 0)
+    assert choose_pairs(mixed, 2) == (all_pairs(24), 0)
+    assert len(choose_pairs(many, 2)[0]) < len(all_pairs(60)) / 4
+    sessions = [f"{day}/{i:03d}.jpg" for day in "ab" for i in range(60)]
+    assert choose_pairs(sessions, 2)[1] == NEIGHBOURS
 
 
 def test_bridges_join_the_lost_with_everybody():
@@ -429,3 +433,22 @@ def test_senseless_options_are_refused(bad):
 def test_threads_default_to_the_usable_cores():
     assert SfmOptions().thread_count >= 1
     assert SfmOptions(threads=3).thread_count == 3
+
+
+def test_photos_of_the_same_things_are_found_without_an_order():
+    # Ten scenes of 60 features each; a photo sees 40 of its scene's, with noise, and strangers.
+    rng = np.random.default_rng(5)
+    scenes = rng.integers(0, 120, (10, 60, 128))
+    order = rng.permutation(40)
+
+    def descriptors(index: int) -> np.ndarray:
+        local = np.random.default_rng(index)
+        seen = scenes[order[index] % 10][local.choice(60, 40, replace=False)]
+        noisy = seen + local.integers(-6, 7, seen.shape)
+        return np.clip([*noisy, *local.integers(0, 120, (20, 128))], 0, 255).astype(np.uint8)
+
+    pairs = similar_pairs(descriptors, 40, 3, seed=0)
+    same = sum(order[i] % 10 == order[j] % 10 for i, j in pairs)
+    assert same > 0.95 * len(pairs)
+    assert len(pairs) >= 40
+    assert similar_pairs(lambda index: np.zeros((0, 128), np.uint8), 4, 3, 0) == []

@@ -49,6 +49,7 @@ class Job:
         scratch: folder for the mapper's output, emptied by the worker.
         output: folder that the final model is written to.
         images, pairs: photos, and pairs of indices into them.
+        neighbours: match each photo also with so many that look most like it.
         first_octave, max_features, affine: of SIFT.
         init_min_tri_angle: degrees that the starting pair must subtend.
         triangulate: poses are given; only points are computed.
@@ -64,6 +65,7 @@ class Job:
     pairs: tuple[tuple[int, int], ...]
     first_octave: int
     max_features: int
+    neighbours: int = 0
     masks: str = ""
     affine: bool = False
     init_min_tri_angle: float = 16.0

@@ -72,6 +72,7 @@ def run_job(
     pairs: list[Pair],
     output: Path,
     *,
+    neighbours: int = 0,
     init_angle: float = 16.0,
     triangulate: bool = False,
 ) -> JobResult:
@@ -83,6 +84,7 @@ def run_job(
         images: from `job_images`.
         pairs: of indices into `images`.
         output: folder for the model.
+        neighbours: match each photo also with so many that look most like it.
         init_angle: degrees that the starting pair must subtend.
         triangulate: poses are given, only find points.
 
@@ -101,6 +103,7 @@ def run_job(
         pairs,
         output,
         masks=masks,
+        neighbours=neighbours,
         init_angle=init_angle,
         triangulate=triangulate,
     )
@@ -114,6 +117,7 @@ def run_on_copies(
     output: Path,
     *,
     masks: Path | None = None,
+    neighbours: int = 0,
     init_angle: float = 16.0,
     triangulate: bool = False,
     match_only: bool = False,
@@ -131,6 +135,7 @@ def run_on_copies(
     job = Job(
         photos=str(copies),
         masks="" if masks is None else str(masks),
+        neighbours=neighbours,
         database=str(database),
         scratch=str(context.folder / "scratch"),
         output=str(output),

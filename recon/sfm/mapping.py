@@ -7,6 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ import pycolmap
 from recon.sfm.job import Job, JobImage, JobResult, Link, PhotoFacts
 from recon.sfm.options import SfmStage
 from recon.sfm.refine import refine
+from recon.sfm.retrieval import similar_pairs
 from recon.sfm.support import agreement, inconsistent_share
 
 Report = Callable[[str, int, int, str], None]
@@ -53,6 +55,7 @@ def run_job(job: Job, token: pycolmap.CancellationToken, report: Report) -> JobR
     with clock.stage("features"):
         extract(job, token, report)
     with clock.stage("matching"):
+        job = _with_neighbours(job)
         match(job, token, report)
     models: list[pycolmap.Reconstruction] = []
     if job.triangulate:
@@ -168,6 +171,23 @@ def match(job: Job, token: pycolmap.CancellationToken, report: Report) -> None:
         )
         _check(token)
         report("matching", before + start + len(chunk), len(job.pairs), "matching pairs")
+
+
+def _with_neighbours(job: Job) -> Job:
+    """The job with the pairs that its `neighbours` asks for."""
+    if job.neighbours == 0:
+        return job
+    with pycolmap.Database.open(job.database) as database:
+        ids = {image.name: image.image_id for image in database.read_all_images()}
+
+        def descriptors(index: int) -> np.ndarray:
+            image_id = ids.get(job.images[index].file)
+            if image_id is None:
+                return np.zeros((0, 128), np.uint8)
+            return np.asarray(database.read_descriptors(image_id).data)
+
+        found = similar_pairs(descriptors, len(job.images), job.neighbours, job.seed)
+    return replace(job, pairs=tuple(sorted({*job.pairs, *found})))
 
 
 def _matched_pairs(job: Job) -> set[frozenset[str]]:

@@ -14,6 +14,9 @@ Pair = tuple[int, int]
 EXHAUSTIVE_LIMIT = 20
 """Up to this many photos all pairs are matched; it takes seconds."""
 
+RETRIEVAL_LIMIT, NEIGHBOURS = 80, 20
+"""Above so many photos without an order, each is matched with those that look most like it."""
+
 _TRAILING_NUMBER = re.compile(r"^(.*?)(\d+)$")
 
 
@@ -49,11 +52,17 @@ def bridging_pairs(count: int, lost: Iterable[int]) -> list[Pair]:
     return sorted({(min(i, j), max(i, j)) for i in lost for j in range(count) if i != j})
 
 
-def choose_pairs(names: Sequence[str], overlap: int) -> list[Pair]:
-    """Pairs to match first, for photos in sorted order; `overlap` as in `sequential_pairs`."""
+def choose_pairs(names: Sequence[str], overlap: int) -> tuple[list[Pair], int]:
+    """Pairs to match first, for photos in sorted order; `overlap` as in `sequential_pairs`.
+
+    The second is for how many more partners each photo's features shall be asked.
+    """
     if len(names) > EXHAUSTIVE_LIMIT and numbered(names):
-        return sequential_pairs(len(names), overlap)
-    return all_pairs(len(names))
+        return sequential_pairs(len(names), overlap), 0
+    if len(names) > RETRIEVAL_LIMIT:
+        # Names in their order still put sessions and folders together.
+        return sequential_pairs(len(names), 1), NEIGHBOURS
+    return all_pairs(len(names)), 0
 
 
 def posed_pairs(

@@ -64,7 +64,7 @@ def solve(context: SfmContext) -> Solution:
     """
     photos = context.capture.photos
     effort = effort_for(context.options.quality, photos)
-    pairs = choose_pairs([photo.name for photo in photos], effort.overlap)
+    pairs, neighbours = choose_pairs([photo.name for photo in photos], effort.overlap)
     best: JobResult | None = None
     tried: set[tuple[Effort, float, int]] = set()
     hasty = False
@@ -84,7 +84,13 @@ def solve(context: SfmContext) -> Solution:
         images = job_images(photos, attempt.effort.long_side)
         output = context.folder / "attempt"
         result = run_job(
-            context, attempt.effort, images, pairs, output, init_angle=attempt.init_angle
+            context,
+            attempt.effort,
+            images,
+            pairs,
+            output,
+            neighbours=neighbours,
+            init_angle=attempt.init_angle,
         )
         if best is None or _score(result) > _score(best):
             best = result
