@@ -12,6 +12,7 @@ from recon.errors import FormatError
 from recon.formats.colmap import find_model, read_model
 from recon.formats.lens import Lens, PosedLens
 from recon.formats.llff import read_llff
+from recon.formats.metashape import is_metashape, read_metashape
 from recon.formats.transforms_json import Frame, read_transforms
 
 _COLMAP_FOLDERS = ("sparse/0", "sparse", "colmap/sparse/0", "colmap/sparse")
@@ -22,6 +23,7 @@ BLENDER_TRAIN, BLENDER_TEST, BLENDER_VAL = (
 LLFF_FILE = "poses_bounds.npy"
 TRANSFORMS_FILE = "transforms.json"
 _ASPECT_TOLERANCE = 0.01
+_MOST_XML = 20
 
 
 @dataclass(frozen=True)
@@ -57,7 +59,8 @@ def blender_photos(root: Path) -> list[Path]:
 
 
 def find_given(root: Path, image_dir: Path, photos: tuple[Photo, ...]) -> GivenResult | None:
-    """Poses beside the photos, in order of preference: Blender, COLMAP, transforms, LLFF.
+    """Poses beside the photos, in order of preference: Blender, COLMAP, transforms, LLFF,
+    Metashape.
 
     Raises:
         FormatError: a pose file is there but cannot be used.
@@ -72,7 +75,8 @@ def find_given(root: Path, image_dir: Path, photos: tuple[Photo, ...]) -> GivenR
         return _from_transforms(root / TRANSFORMS_FILE, image_dir, photos)
     if (root / LLFF_FILE).is_file():
         return _from_llff(root / LLFF_FILE, photos)
-    return None
+    exports = [path for path in sorted(root.glob("*.xml"))[:_MOST_XML] if is_metashape(path)]
+    return _from_metashape(exports[0], photos) if exports else None
 
 
 class _Collector:
@@ -146,6 +150,19 @@ def _from_colmap(folder: Path, photos: tuple[Photo, ...]) -> GivenResult:
     result = collector.result("colmap", folder)
     points = model.points if len(model.points) else None
     return replace(result, given=replace(result.given, points=points))
+
+
+def _from_metashape(path: Path, photos: tuple[Photo, ...]) -> GivenResult:
+    collector = _Collector(photos)
+    find = _NameFinder(tuple(collector.photos))
+    for label, posed in read_metashape(path).items():
+        name = find(label)
+        if name is None:
+            collector.missing += 1
+            continue
+        photo = collector.photo_for_size(name, posed.lens.width, posed.lens.height)
+        collector.cameras[name] = PosedLens(_sized(posed.lens, photo), posed.cam_from_world)
+    return collector.result("metashape", path)
 
 
 def _from_transforms(path: Path, image_dir: Path, photos: tuple[Photo, ...]) -> GivenResult:
@@ -253,17 +270,21 @@ def _photo_of_frame(
 
 
 class _NameFinder:
-    """Finds a photo by a model's name for it: in full, else by a file name that is unique."""
+    """Finds a photo by a model's name for it: in full, else by a file name that is unique,
+    with or without its ending."""
 
     def __init__(self, names: tuple[str, ...]) -> None:
         self.names = set(names)
         self.by_file: dict[str, list[str]] = defaultdict(list)
+        self.by_stem: dict[str, list[str]] = defaultdict(list)
         for name in names:
             self.by_file[PurePosixPath(name).name].append(name)
+            self.by_stem[PurePosixPath(name).stem].append(name)
 
     def __call__(self, listed: str) -> str | None:
         listed = listed.replace("\\", "/")
         if listed in self.names:
             return listed
-        same = self.by_file.get(PurePosixPath(listed).name, [])
+        file = PurePosixPath(listed).name
+        same = self.by_file.get(file) or self.by_stem.get(file, [])
         return same[0] if len(same) == 1 else None

@@ -27,7 +27,7 @@ from recon.sfm.pairs import (
     posed_pairs,
     sequential_pairs,
 )
-from recon.sfm.reasons import nothing_placed, why_lost
+from recon.sfm.reasons import FEW_KEYPOINTS, nothing_placed, why_lost
 
 SUSPICIOUS = 0.03
 """Above this share of contradicting pairs a model is probably wrong."""
@@ -68,7 +68,8 @@ def solve(context: SfmContext) -> Solution:
     best: JobResult | None = None
     tried: set[tuple[Effort, float, int]] = set()
     hasty = False
-    for attempt in _attempts(effort, context.options.quality):
+    largest = max(max(photo.width, photo.height) for photo in photos)
+    for attempt in _attempts(effort, context.options.quality, largest):
         if best is not None and not _worth_trying(best, attempt, len(photos)):
             continue
         if attempt.effort.affine and not context.options.thorough:
@@ -146,8 +147,11 @@ def triangulate(context: SfmContext, given: GivenPoses) -> Solution:
     )
 
 
-def _attempts(effort: Effort, quality: Quality) -> list[Attempt]:
-    """From the usual to the costly; `_worth_trying` says when each is made."""
+def _attempts(effort: Effort, quality: Quality, largest: int) -> list[Attempt]:
+    """From the usual to the costly; `_worth_trying` says when each is made.
+
+    `largest` is the longest side of any photo.
+    """
     wide = replace(effort, affine=True)
     last = replace(wide, first_octave=-1, max_features=max(8192, effort.max_features))
     attempts = [
@@ -156,7 +160,7 @@ def _attempts(effort: Effort, quality: Quality) -> list[Attempt]:
         Attempt(effort, "all"),
         Attempt(wide, "all"),
     ]
-    if quality == "draft":
+    if quality == "draft" and largest > effort.long_side:
         attempts.append(Attempt(replace(EFFORTS["standard"], affine=True), "all", finer=True))
     return [*attempts, Attempt(last, "all", init_angle=4.0)]
 
@@ -172,9 +176,9 @@ def _worth_trying(best: JobResult, attempt: Attempt, photos: int) -> bool:
         # Where all pairs hardly gave a match, slant is not what is in the way.
         return False
     if attempt.finer:
-        # In a small set every photo counts; strangers would not be placed all the same.
+        # In a small set every photo counts, if there is something to be seen in it.
         lost = [facts for facts in best.photos.values() if facts.component is None]
-        return photos <= _SMALL_SET and any(facts.partners for facts in lost)
+        return photos <= _SMALL_SET and any(f.keypoints >= FEW_KEYPOINTS for f in lost)
     if attempt.init_angle < Attempt.init_angle:
         return share < _VERY_FEW
     # In a small set every photo counts, and the wider search takes well under a minute.
