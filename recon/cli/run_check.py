@@ -16,6 +16,7 @@ from recon.cli.interrupt import Interrupts, run_in_thread
 from recon.fit.events import StopRequest
 from recon.fit.options import FitOptions, Preset
 from recon.fit.rundir import RunDir
+from recon.fit.session import FitStopped
 from recon.fit.settings import require_outside_photos
 from recon.fit.storage import clear_disk_errors
 
@@ -67,9 +68,15 @@ def examine(command: Check, tell: Any, stop: StopRequest) -> tuple[Diagnosis, di
     from recon.sfm import SfmOptions, survey_capture
 
     options = FitOptions(command.scene, out=command.out, poses=command.poses)
+
+    def reading(done: int, total: int) -> None:
+        if stop():
+            raise FitStopped("capture")
+        tell(f"reading photos {done}/{total}")
+
     capture = load_capture(
         command.scene,
-        lambda done, total: tell(f"reading photos {done}/{total}"),
+        reading,
         ignore_poses=command.poses == "sfm",
     )
 

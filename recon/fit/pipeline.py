@@ -72,7 +72,7 @@ def run_fit(
     start = time.monotonic()
     listener(StageStarted("capture", 1, len(stages_of(options.methods))))
     capture = parts.load_capture(
-        options.scene, count_progress(listener, "capture", "photos"), options.poses == "sfm"
+        options.scene, count_progress(listener, "capture", "photos", stop), options.poses == "sfm"
     )
     require_outside_photos(options, capture)
     if existing is not None and options.resume:

@@ -107,8 +107,17 @@ class Session:
             raise FitStopped(name)
 
 
-def count_progress(tell: Listener, name: StageName, unit: str) -> Callable[[int, int], None]:
+def count_progress(
+    tell: Listener, name: StageName, unit: str, stop: Callable[[], bool] = lambda: False
+) -> Callable[[int, int], None]:
+    """A progress function (done, total) that tells listeners.
+
+    It raises `FitStopped` once `stop` says so: for work that has no other way to be stopped.
+    """
+
     def report(done: int, total: int) -> None:
+        if stop():
+            raise FitStopped(name)
         tell(StageProgress(name, done / max(total, 1), f"{done}/{total} {unit}"))
 
     return report
