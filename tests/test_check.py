@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
+import numpy as np
 import pytest
 from PIL import Image
 from sfm_room import make_room
 
 from recon.capture import load_capture
 from recon.cli.main import main
-from recon.sfm import SfmOptions, jobs, pose_capture
+from recon.sfm import KnownDistance, SfmOptions, jobs, load_report, pose_capture
 
 pytest.importorskip("pycolmap")
 
@@ -49,6 +51,16 @@ def test_a_fit_takes_the_cameras_from_the_check(checked, monkeypatch):
     options = SfmOptions(quality="draft", long_side=200)
     scene = pose_capture(capture, folder / "recon", options)
     assert len(scene.views) == 8
+    # A known distance changes the world that results are exported to, not the scene.
+    known = replace(options, known_distance=KnownDistance("000.png", "007.png", 3.0))
+    measured = pose_capture(capture, folder / "recon", known)
+    world = measured.norm_from_world.inverse()
+    centres = {view.name: world.apply(view.camera.centre) for view in measured.views}
+    assert np.linalg.norm(centres["000.png"] - centres["007.png"]) == pytest.approx(3.0)
+    assert load_report(folder / "recon").unit == "metres"
+    np.testing.assert_allclose(
+        measured.views[3].camera.cam_from_world, scene.views[3].camera.cam_from_world, atol=1e-9
+    )
 
 
 def test_wrong_places_are_refused_in_words(tmp_path, capsys):

@@ -38,6 +38,9 @@ def diagnose(capture: Capture, survey: Survey) -> Diagnosis:
 def _photos(capture: Capture, survey: Survey) -> tuple[PhotoHealth, ...]:
     evidence, stops = survey.evidence, stops_of(survey.evidence)
     why = dict(survey.failed)
+    if survey.pose_source != "sfm":
+        without = (photo.name for photo in capture.photos if photo.name not in survey.cameras)
+        why |= dict.fromkeys(without, "has no given pose")
     rows = [PhotoHealth(item.name, "skipped", item.reason) for item in capture.skipped]
     for photo in capture.photos:
         name = photo.name

@@ -42,10 +42,12 @@ def camera_findings(capture: Capture, survey: Survey) -> Iterator[Finding]:
 
 
 def _placed(capture: Capture, survey: Survey) -> Iterator[Finding]:
+    if survey.pose_source != "sfm":
+        return
     facts = survey.evidence.photos
     # Those of other parts have a finding of their own.
     lost = [item for item in survey.failed if facts[item[0]].component is None]
-    if not lost or survey.pose_source != "sfm":
+    if not lost:
         return
     total, placed = len(capture.photos), len(survey.cameras)
     names = tuple(name for name, _ in lost)
