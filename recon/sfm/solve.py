@@ -189,10 +189,14 @@ def _separate_scenes(result: JobResult) -> bool:
     """Whether all photos are in models that do not have a single match between them."""
     part = {name: facts.component for name, facts in result.photos.items()}
     placed = sum(number is not None for number in part.values())
-    return placed >= _FEW * len(part) and all(
-        part[link.first] == part[link.second]
-        for link in result.links
-        if part[link.first] is not None and part[link.second] is not None
+    return (
+        len(result.components) > 1
+        and placed >= _FEW * len(part)
+        and all(
+            part[link.first] == part[link.second]
+            for link in result.links
+            if part[link.first] is not None and part[link.second] is not None
+        )
     )
 
 
