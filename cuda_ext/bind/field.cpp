@@ -52,15 +52,15 @@ FieldShape field_shape(const std::vector<int> &resolution, int log2_table, int g
     s.centre[i] = centre[i];
   s.half = half;
   s.density_bias = density_bias;
+  s.active = kLevels;
   return s;
 }
 
 // Addresses of what training changes, in the order of the fields of FieldState.
 FieldState field_state(const std::vector<uintptr_t> &a) {
-  need(a.size() == 11, "eleven arrays");
-  return {at<float>(a[0]),    at<float>(a[1]), at<float>(a[2]), at<int16_t>(a[3]),
-          at<uint16_t>(a[4]), at<float>(a[5]), at<float>(a[6]), at<float>(a[7]),
-          at<float>(a[8]),    at<float>(a[9]), at<float>(a[10])};
+  need(a.size() == 8, "eight arrays");
+  return {at<float>(a[0]), at<uint16_t>(a[1]), at<float>(a[2]), at<float>(a[3]),
+          at<float>(a[4]), at<float>(a[5]),    at<float>(a[6]), at<float>(a[7])};
 }
 
 std::tuple<double, double, int64_t, int64_t> as_tuple(const StepResult &r) {
@@ -87,11 +87,18 @@ void bind_field(nb::module_ &m) {
   m.attr("GEOMETRY") = kGeometry;
   m.attr("SPHERE") = kSphere;
   m.attr("COLOR_OUT") = kOut;
+  m.attr("RECORD") = kRecord;
   m.attr("WEIGHTS") = kWeights;
 
   nb::class_<FieldShape>(m, "FieldShape")
       .def(nb::new_(&field_shape), nb::arg("resolution"), nb::arg("log2_table"), nb::arg("grid"),
            nb::arg("contracted"), nb::arg("centre"), nb::arg("half"), nb::arg("density_bias"))
+      .def_prop_rw(
+          "active", [](const FieldShape &s) { return s.active; },
+          [](FieldShape &s, int levels) {
+            need(levels >= 1 && levels <= kLevels, "one level at least must be in use");
+            s.active = levels;
+          })
       .def_ro("half", &FieldShape::half)
       .def_ro("grid", &FieldShape::grid)
       .def_ro("contracted", &FieldShape::contracted)

@@ -22,7 +22,7 @@ ALPHA_MIN: float = 0.00392156862745098
 
 ALPHA_MAX: float = 0.999
 
-T_MIN: float = 0.0001
+T_MIN: float = 0.002
 
 def instruction_sets() -> list[tuple[str, bool]]: ...
 def thread_count() -> int: ...
@@ -94,6 +94,8 @@ SPHERE: int = 16
 
 COLOR_OUT: int = 8
 
+RECORD: int = 16
+
 WEIGHTS: int = 9728
 
 class FieldShape:
@@ -107,6 +109,10 @@ class FieldShape:
         half: float,
         density_bias: float,
     ) -> None: ...
+    @property
+    def active(self) -> int: ...
+    @active.setter
+    def active(self, arg: int, /) -> None: ...
     @property
     def half(self) -> float: ...
     @property

@@ -9,7 +9,8 @@ Mueller et al., "Instant Neural Graphics Primitives with a Multiresolution Hash 
    norm), within [-2, 2]^3. The unit cube is what remains, moved and scaled to [0, 1]^3.
 2. Encoding: on each of LEVELS grids of the unit cube, the trilinear mean of the FEATURES numbers at
    the corners of the cell. Levels whose vertices fit the table have an entry a vertex, others are
-   hashed with the paper's primes. Tables are read in half precision.
+   hashed with the paper's primes. Tables are read in half precision. Levels that are not in use
+   yet give 0.
 3. Density: encoding -> HIDDEN, ReLU -> GEOMETRY; `raw` is the first of these plus `density_bias`;
    `density = exp(min(raw, 15))` in box units, with `exp(clamp(raw, -15, 15))` as its derivative.
 4. Colour: (geometry, spherical harmonics to degree 3 of the ray's unit direction) -> HIDDEN, ReLU
@@ -38,6 +39,7 @@ HIDDEN = 64
 GEOMETRY = 16
 SPHERE = 16
 COLOR_OUT = 8
+RECORD = 16
 FAR_FROM = 4.0
 MAX_EXPONENT = 15.0
 PRIMES = (1, 2654435761, 805459861)

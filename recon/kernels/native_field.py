@@ -13,6 +13,7 @@ from recon.errors import BackendUnavailable, OptionError
 from recon.kernels.field_ops import (
     FEATURES,
     LEVELS,
+    RECORD,
     WEIGHTS,
     FieldShape,
     March,
@@ -32,6 +33,7 @@ except ImportError as error:
     ) from error
 
 assert (LEVELS, FEATURES, WEIGHTS) == (_native.LEVELS, _native.FEATURES, _native.WEIGHTS)
+assert _native.RECORD == RECORD
 
 
 @dataclass
@@ -52,8 +54,8 @@ class FieldState:
     """What training changes, in place.
 
     Attributes:
-        table, table_first, table_second: (entries, FEATURES) float32 and Adam's moments.
-        table_steps: (entries,) int16, updates of each entry, saturated.
+        records: (entries, RECORD) float32: FEATURES parameters of an entry of the table, as many
+            first and second moments, number of updates, padding.
         weights: the rounded table, the networks and the occupied cells.
         mlp_first, mlp_second: moments of the networks.
         density: (grid^3,) float32, what the occupancy grid remembers; under 0 where no training
@@ -61,10 +63,7 @@ class FieldState:
         exposure, exposure_first, exposure_second: (photos, 3) float32 log gains, or None.
     """
 
-    table: torch.Tensor
-    table_first: torch.Tensor
-    table_second: torch.Tensor
-    table_steps: torch.Tensor
+    records: torch.Tensor
     weights: FieldWeights
     mlp_first: torch.Tensor
     mlp_second: torch.Tensor
@@ -140,6 +139,10 @@ class FieldEngine:
             shape.density_bias,
         )
         assert tuple(self._shape.offsets) == shape.offsets
+
+    def use_levels(self, count: int) -> None:
+        """From now on only the first `count` levels have features; those of the others are 0."""
+        self._shape.active = count
 
     def set_images(self, images: tuple[TrainImage, ...]) -> None:
         """The photos that random rays come from."""
@@ -302,16 +305,12 @@ class FieldEngine:
         )
 
     def _state(self, s: FieldState) -> list[int]:
-        table = (self.shape.entries, FEATURES)
         half, mlp, _ = self._weights(s.weights)
         exposure = (len(self._images), 3)
         if s.exposure is not None and not self._images:
             exposure = (len(s.exposure), 3)
         return [
-            checked_address(s.table, table, torch.float32),
-            checked_address(s.table_first, table, torch.float32),
-            checked_address(s.table_second, table, torch.float32),
-            checked_address(s.table_steps, table[:1], torch.int16),
+            checked_address(s.records, (self.shape.entries, RECORD), torch.float32),
             half,
             mlp,
             checked_address(s.mlp_first, (WEIGHTS,), torch.float32),

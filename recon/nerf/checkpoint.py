@@ -13,34 +13,33 @@ from typing import Any
 import torch
 
 from recon.errors import FormatError
-from recon.kernels.field_ops import FEATURES, WEIGHTS, FieldShape
+from recon.kernels.field_ops import FEATURES, RECORD, WEIGHTS, FieldShape
 from recon.kernels.native_field import FieldState, FieldWeights
 from recon.nerf.region import Region
 from recon.training.checkpoint import read_checkpoint, write_checkpoint
 
 METHOD = "nerf"
 _FORMAT = "recon-nerf-checkpoint-1"
-_TABLES = ("table", "table_first", "table_second")
 _EXPOSURES = ("exposure", "exposure_first", "exposure_second")
 
 
 @dataclass(frozen=True)
 class Position:
-    """Where training stands: steps done, seconds so far, rays of the next step, and the region that
-    the field was laid out for."""
+    """Where training stands: steps done, seconds so far, rays of the next step and the factor of
+    its step length, and the region that the field was laid out for."""
 
     step: int
     seconds: float
     rays: int
+    coarseness: float
     region: Region
     shape: FieldShape
 
 
 def save_checkpoint(folder: Path, state: FieldState, position: Position) -> Path:
     """Write a checkpoint atomically and drop all but the newest few."""
-    tensors = {name: getattr(state, name) for name in _TABLES}
-    tensors |= {
-        "table_steps": state.table_steps,
+    tensors = {
+        "records": state.records,
         "mlp": state.weights.mlp,
         "mlp_first": state.mlp_first,
         "mlp_second": state.mlp_second,
@@ -68,6 +67,7 @@ def load_checkpoint(path: Path) -> tuple[FieldState, Position]:
             step=int(where["step"]),
             seconds=float(where["seconds"]),
             rays=int(where["rays"]),
+            coarseness=float(where["coarseness"]),
             region=Region(
                 centre=_triple(where["region"]["centre"]),
                 half=float(where["region"]["half"]),
@@ -77,10 +77,9 @@ def load_checkpoint(path: Path) -> tuple[FieldState, Position]:
             ),
             shape=shape,
         )
-        table = (shape.entries, FEATURES)
         cells = shape.grid**3
-        wanted = dict.fromkeys(_TABLES, (table, torch.float32)) | {
-            "table_steps": (table[:1], torch.int16),
+        wanted: dict[str, tuple[tuple[int, ...], torch.dtype]] = {
+            "records": ((shape.entries, RECORD), torch.float32),
             "mlp": ((WEIGHTS,), torch.float32),
             "mlp_first": ((WEIGHTS,), torch.float32),
             "mlp_second": ((WEIGHTS,), torch.float32),
@@ -94,7 +93,8 @@ def load_checkpoint(path: Path) -> tuple[FieldState, Position]:
             if tuple(tensors[name].shape) != size or tensors[name].dtype != dtype:
                 raise FormatError("the arrays of this checkpoint do not fit together", where=path)
         parts = {name: tensors[name] for name in wanted if name not in ("mlp", "occupied")}
-        weights = FieldWeights(tensors["table"].half(), tensors["mlp"], tensors["occupied"])
+        table = tensors["records"][:, :FEATURES].half()
+        weights = FieldWeights(table, tensors["mlp"], tensors["occupied"])
         return FieldState(weights=weights, **parts), position
 
     return read_checkpoint(path, _FORMAT, build)

@@ -21,13 +21,17 @@ class NerfOptions:
         long_side: longest side of the training images, pixels; None for the photos' own.
         log2_table: power of two of the entries of a hash table.
         base, finest: cells of the coarsest and the finest grid along a side of the scene.
+        first_levels: levels of grids in use at first...
+        all_levels_at: ...and progress from which on all are.
         grid: cells of the occupancy grid along a side.
-        batch: samples with gradients that a step aims at; the number of rays follows.
+        first_batch, batch: samples with gradients that a step aims at, at first and at the end; the
+            number of rays follows.
         step_length: of marching, box units (the box around what matters is 2 wide).
-        coarse_factor: steps are longer by this factor at first...
-        coarse_until: ...and have their length from this progress on.
+        coarse_factor: the most by which steps are longer while the scene is still fog.
+        ray_samples: samples of a ray that longer steps aim at.
         cone: growth of steps with distance in unbounded scenes (radians).
-        rate: learning rate of tables and networks.
+        rate: learning rate of tables.
+        mlp_rate: learning rate of networks.
         rate_final: factor that it falls to, exponentially...
         rate_hold: ...after this progress.
         huber_delta: where the loss turns from quadratic to linear.
@@ -46,19 +50,23 @@ class NerfOptions:
     log2_table: int = 19
     base: int = 16
     finest: int = 2048
+    first_levels: int = 4
+    all_levels_at: float = 0.25
     grid: int = 128
+    first_batch: int = 1 << 14
     batch: int = 1 << 16
-    step_length: float = 2 * 3**0.5 / 1024
-    coarse_factor: float = 4.0
-    coarse_until: float = 0.2
-    cone: float = 1 / 256
+    step_length: float = 2 * 3**0.5 / 512
+    coarse_factor: float = 16.0
+    ray_samples: int = 24
+    cone: float = 1 / 128
     rate: float = 2e-2
+    mlp_rate: float = 2e-2
     rate_final: float = 0.03
     rate_hold: float = 0.6
     huber_delta: float = 0.1
     exposure: bool = False
-    density_bias: float = -1.0
-    min_weight: float = 1e-4
+    density_bias: float = 0.0
+    min_weight: float = 1e-3
     seed: int = 0
     threads: int = 0
     backend: str = "native_cpu"
@@ -73,16 +81,21 @@ class NerfOptions:
             raise OptionError(f"the time budget must be positive, not {self.time_budget}")
         if self.long_side is not None and self.long_side < 16:
             raise OptionError(f"the resolution must be at least 16 pixels, not {self.long_side}")
-        if not 1 << 8 <= self.batch <= 1 << 22:
-            raise OptionError(f"a batch of {self.batch} samples is out of range (256 to 4194304)")
-        if not (self.step_length > 0 and self.coarse_factor >= 1 and self.rate > 0):
-            raise OptionError("step length, coarse factor and learning rate are out of range")
+        if not 1 << 8 <= self.first_batch <= self.batch <= 1 << 22:
+            raise OptionError(
+                f"batches of {self.first_batch} to {self.batch} samples are out of range "
+                "(256 to 4194304, not falling)"
+            )
+        if not (self.step_length > 0 and self.coarse_factor >= 1 and self.ray_samples >= 1):
+            raise OptionError("step length, coarse factor or samples of a ray are out of range")
+        if not (self.rate > 0 and self.mlp_rate > 0):
+            raise OptionError("learning rates must be positive")
 
 
 _PRESETS: dict[str, NerfOptions] = {
-    "draft": NerfOptions(steps=1500),
-    "standard": NerfOptions(steps=8000),
-    "high": NerfOptions(steps=45_000, log2_table=20),
+    "draft": NerfOptions(steps=3000, log2_table=17, batch=1 << 15),
+    "standard": NerfOptions(steps=12_000, log2_table=18),
+    "high": NerfOptions(steps=45_000, log2_table=19, batch=1 << 17),
 }
 
 

@@ -52,13 +52,15 @@ def unit_from_box(shape: FieldShape, p: torch.Tensor) -> torch.Tensor:
     return contract(p) / 4 + 0.5 if shape.contracted else p / 2 + 0.5
 
 
-def encode(shape: FieldShape, table: torch.Tensor, u: torch.Tensor) -> torch.Tensor:
+def encode(
+    shape: FieldShape, table: torch.Tensor, u: torch.Tensor, levels: int = LEVELS
+) -> torch.Tensor:
     """(N, LEVELS * FEATURES) encoding of points (N, 3) in the unit cube [2].
 
-    `table` (entries, FEATURES), already rounded if it should be.
+    `table` (entries, FEATURES), already rounded if it should be; `levels` in use.
     """
     out = []
-    for level in range(LEVELS):
+    for level in range(levels):
         resolution, first = shape.resolutions[level], shape.offsets[level]
         count = shape.offsets[level + 1] - first
         scaled = u * resolution
@@ -80,7 +82,7 @@ def encode(shape: FieldShape, table: torch.Tensor, u: torch.Tensor) -> torch.Ten
                 weight = weight * (f[:, axis] if bits[axis] else 1 - f[:, axis])
             total = total + weight[:, None] * table[first + entry]
         out.append(total)
-    return torch.cat(out, 1)
+    return pad(torch.cat(out, 1), (0, (LEVELS - levels) * FEATURES))
 
 
 def layers(mlp: torch.Tensor) -> dict[str, torch.Tensor]:

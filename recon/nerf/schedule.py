@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from recon.kernels.field_ops import LEVELS
 from recon.nerf.options import NerfOptions
 
 # Rays of the first step, and the bounds for the others.
@@ -13,25 +14,41 @@ GRID_EVERY = 16
 _GRID_WARM_STEPS = 256
 
 
-def learning_rate(options: NerfOptions, progress: float) -> float:
+def learning_rate_factor(options: NerfOptions, progress: float) -> float:
     """Held, then falling exponentially: the noise of the last steps averages out."""
     falling = max(0.0, progress - options.rate_hold) / max(1e-6, 1.0 - options.rate_hold)
-    return options.rate * options.rate_final ** min(falling, 1.0)
+    return options.rate_final ** min(falling, 1.0)
 
 
-def step_length(options: NerfOptions, progress: float) -> float:
-    """Long steps at first: rays are cheap, and there is no detail yet to miss."""
-    left = max(0.0, 1.0 - progress / max(options.coarse_until, 1e-6))
-    return options.step_length * options.coarse_factor**left
+def levels(options: NerfOptions, progress: float) -> int:
+    """Levels in use, coarse to fine: fine ones cost most, and in fog they have nothing to say."""
+    grown = progress / max(1e-6, options.all_levels_at)
+    first = options.first_levels
+    return min(LEVELS, first + int(grown * (LEVELS - first)))
 
 
-def next_rays(options: NerfOptions, rays: int, live: int) -> int:
+def batch(options: NerfOptions, progress: float) -> float:
+    """Samples with gradients: many quick steps at first, fewer with less noise at the end."""
+    return options.first_batch * (options.batch / options.first_batch) ** progress
+
+
+def next_rays(wanted: float, rays: int, live: int) -> int:
     """Rays of the next step, from the samples with gradients that the last one had."""
-    ratio = options.batch / max(1, live)
+    ratio = wanted / max(1, live)
     return int(min(_MOST, max(_FEWEST, rays * min(2.0, max(0.5, ratio)) ** 0.5)))
+
+
+def next_coarseness(options: NerfOptions, coarseness: float, per_ray: float) -> float:
+    """The factor by which steps are longer, from the samples that rays had in the last step.
+
+    A scene that is still fog would give each ray hundreds of samples; longer steps give many more
+    rays for the same work. As the scene empties, steps shrink to their length.
+    """
+    ratio = min(1.2, max(1 / 1.2, per_ray / options.ray_samples))
+    return min(options.coarse_factor, max(1.0, coarseness * ratio**0.5))
 
 
 def grid_rhythm(step: int) -> tuple[int, int, float]:
     """One in how many occupied cells is looked at, one in how many of all, and by how much what a
     cell remembers fades before."""
-    return (1, 4, 0.95) if step < _GRID_WARM_STEPS else (4, 16, 0.8)
+    return (2, 8, 0.9) if step < _GRID_WARM_STEPS else (4, 32, 0.8)

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import torch
 
-from recon.kernels.field_ops import FEATURES, LAYERS, FieldShape
+from recon.kernels.field_ops import FEATURES, LAYERS, RECORD, FieldShape
 from recon.kernels.native_field import FieldState, FieldWeights
 
 _TABLE_SPREAD = 1e-4
@@ -37,10 +37,7 @@ def initial_state(
     exposure = None if photos is None else torch.zeros(photos, _CHANNELS)
     zeros = torch.zeros_like
     return FieldState(
-        table=table,
-        table_first=zeros(table),
-        table_second=zeros(table),
-        table_steps=torch.zeros(shape.entries, dtype=torch.int16),
+        records=torch.nn.functional.pad(table, (0, RECORD - FEATURES)),
         weights=FieldWeights(table.half(), mlp, all_occupied(density)),
         mlp_first=zeros(mlp),
         mlp_second=zeros(mlp),

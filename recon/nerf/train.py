@@ -22,8 +22,10 @@ from recon.scene import PosedScene
 from recon.training.checkpoint import newest_readable
 from recon.training.loop import LoopTrainer, StepReport
 
-# A step through a cell must be this opaque for the cell to be sampled.
+# A way of this length (box units) through a cell must be this opaque for the cell to be sampled:
+# the paper's threshold at the paper's step length, whatever the length of ours.
 _OPACITY = 0.01
+_GRID_STEP = 2 * 3**0.5 / 1024
 
 
 class NerfTrainer(LoopTrainer):
@@ -59,7 +61,7 @@ class NerfTrainer(LoopTrainer):
         super().__init__(scene, options, checkpoint_dir)
         self._options = options
         self._images: tuple[TrainImage, ...] = ()
-        self._rays = schedule.FIRST_RAYS
+        self._rays, self._coarseness = schedule.FIRST_RAYS, options.coarse_factor
         if not (resume and self._resume()):
             self._start()
 
@@ -90,7 +92,8 @@ class NerfTrainer(LoopTrainer):
             return False
         self._state, position = found
         self._step, self._seconds = position.step, position.seconds
-        self._rays, self._region = position.rays, position.region
+        self._rays, self._coarseness = position.rays, position.coarseness
+        self._region = position.region
         self._lay_out(position.shape)
         self._engine.use_grid(self._state.weights)
         self._notices.append(f"resumed at step {self._step}")
@@ -109,23 +112,22 @@ class NerfTrainer(LoopTrainer):
 
     @property
     def _size(self) -> int:
-        return self._state.table.numel() + self._state.weights.mlp.numel()
+        return self._state.weights.table.numel() + self._state.weights.mlp.numel()
 
     def snapshot(self) -> NerfModel:
         """A copy of the model as it is now."""
         with self._lock:
             weights = self._state.weights.clone()
-        return NerfModel(
-            self._shape, march_of(self._region, self._options, self._options.step_length), weights
-        )
+        return NerfModel(self._shape, march_of(self._region, self._options, 1.0), weights)
 
     def _prepare(self) -> None:
         self._load_images()
 
     def _train_step(self) -> StepReport:
         options, progress = self._options, self.progress
-        rate = schedule.learning_rate(options, progress)
-        march = march_of(self._region, options, schedule.step_length(options, progress))
+        rate = schedule.learning_rate_factor(options, progress)
+        march = march_of(self._region, options, self._coarseness)
+        self._engine.use_levels(schedule.levels(options, progress))
         self._step += 1
         result = self._engine.train_step(
             self._state,
@@ -135,8 +137,8 @@ class NerfTrainer(LoopTrainer):
                 step=self._step,
                 rays=self._rays,
                 huber_delta=options.huber_delta,
-                table_rate=rate,
-                mlp_rate=rate,
+                table_rate=rate * options.rate,
+                mlp_rate=rate * options.mlp_rate,
             ),
         )
         if not math.isfinite(result.loss):
@@ -144,7 +146,9 @@ class NerfTrainer(LoopTrainer):
                 f"the loss is not finite at step {self._step}",
                 remedy="continue from the last checkpoint with another --seed",
             )
-        self._rays = schedule.next_rays(options, self._rays, result.live)
+        per_ray = result.marched / self._rays
+        self._coarseness = schedule.next_coarseness(options, self._coarseness, per_ray)
+        self._rays = schedule.next_rays(schedule.batch(options, progress), self._rays, result.live)
         if self._step % schedule.GRID_EVERY == 0:
             occupied_every, all_every, decay = schedule.grid_rhythm(self._step)
             self._engine.update_grid(
@@ -153,14 +157,16 @@ class NerfTrainer(LoopTrainer):
                 occupied_every=occupied_every,
                 all_every=all_every,
                 decay=decay,
-                shortest=options.step_length,
+                shortest=_GRID_STEP,
                 threshold=_OPACITY,
             )
         view = max((image.view for image in self._images), key=lambda v: v.width * v.height)
         return StepReport(view.width, view.height, result.loss)
 
     def _save(self, folder: Path) -> Path:
-        position = Position(self._step, self._seconds, self._rays, self._region, self._shape)
+        position = Position(
+            self._step, self._seconds, self._rays, self._coarseness, self._region, self._shape
+        )
         return save_checkpoint(folder, self._state, position)
 
     def _closing_notices(self) -> Iterator[str]:
@@ -168,12 +174,12 @@ class NerfTrainer(LoopTrainer):
             yield "the scene came out empty: the photos may not fit their cameras"
 
 
-def march_of(region: Region, options: NerfOptions, length: float) -> March:
-    """Marching through a region with steps of a length (box units)."""
+def march_of(region: Region, options: NerfOptions, coarseness: float) -> March:
+    """Marching through a region with steps longer by a factor."""
     return March(
         near=region.near,
         far=region.far,
-        shortest=length,
-        cone=0.0 if region.bounded else options.cone,
+        shortest=options.step_length * coarseness,
+        cone=0.0 if region.bounded else options.cone * coarseness,
         min_weight=options.min_weight,
     )

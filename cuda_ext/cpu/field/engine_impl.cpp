@@ -70,8 +70,8 @@ public:
                            finish_ray(state, rays.image[i], rgba,
                                       1.0f / (3.0f * static_cast<float>(rays.n)), ray, train);
                          });
-    for (int level = 0; level < kLevels; ++level)
-      scatter_level(shape, level, groups_, table + shape.offset[level] * kFeatures);
+    for (int level = 0; level < shape.active; ++level)
+      scatter_level(shape, level, groups_, table + shape.offset[level] * kFeatures, nullptr);
     sum_mlp(groups_, state.mlp, options.mlp_decay, mlp);
     if (exposure != nullptr && state.exposure != nullptr)
       sum_exposure(state, rays.n, options, exposure);
@@ -231,24 +231,28 @@ private:
     corrections_[0].fill(options.table_rate, options);
     // Each level is summed and updated by one thread, the fine ones first: they take longest. The
     // result is the same for any number of threads.
-    run_chunks(kLevels + 1, [&](int chunk, int thread) {
+    run_chunks(shape.active + 1, [&](int chunk, int thread) {
       Scratch &s = scratch_[thread];
       Lap lap(s.seconds);
-      if (chunk == kLevels) {
+      if (chunk == shape.active) {
         update_mlp(state, options);
         lap(kAdam);
         return;
       }
-      const int level = kLevels - 1 - chunk;
+      const int level = shape.active - 1 - chunk;
       const int64_t count = shape.offset[level + 1] - shape.offset[level];
       if (s.table_size < count) {
         s.table_grad.reserve(count * kFeatures);
         s.table_grad.clear(count * kFeatures);
+        s.touched.reserve(div_up(count, 64));
+        s.touched.clear(div_up(count, 64));
         s.table_size = count;
       }
-      scatter_level(shape, level, groups_, s.table_grad.data());
+      scatter_level(shape, level, groups_, s.table_grad.data(), s.touched.data());
       lap(kScatter);
-      adam_level(state, shape.offset[level], count, s.table_grad.data(), options, corrections_[0]);
+      adam_level(state.records + shape.offset[level] * recon_cpu::kRecord,
+                 state.table_half + shape.offset[level] * kFeatures, count, s.table_grad.data(),
+                 s.touched.data(), options, corrections_[0]);
       lap(kAdam);
     });
   }

@@ -36,6 +36,7 @@ struct FieldShape {
   bool contracted;             // all of space is squeezed around the box; else the box is all
   float centre[3], half;
   float density_bias; // added to the density's exponent
+  int active;         // levels in use, the coarse ones; features of the others are 0
 };
 
 // What rendering needs.
@@ -44,11 +45,16 @@ struct FieldWeights {
   const float *mlp;      // (kWeights)
 };
 
+// All that the optimiser keeps of an entry, one cache line: kFeatures parameters, as many first and
+// second moments, the number of updates, and padding.
+constexpr int kRecord = 16;
+constexpr int kRecordFirst = kFeatures, kRecordSecond = 2 * kFeatures;
+constexpr int kRecordSteps = 3 * kFeatures;
+
 // What training changes. Moments have the shape of their parameters.
 struct FieldState {
-  float *table, *table_first, *table_second; // (entries, kFeatures)
-  int16_t *table_steps;                      // (entries) updates so far, saturated
-  uint16_t *table_half;                      // (entries, kFeatures) the table, rounded
+  float *records;       // (entries, kRecord)
+  uint16_t *table_half; // (entries, kFeatures) the parameters of the table, rounded
   float *mlp, *mlp_first, *mlp_second;
   float *exposure, *exposure_first, *exposure_second; // (images, 3) log gains, or null
 };

@@ -8,7 +8,8 @@ RECON_BEGIN
 using recon_cpu::FieldState;
 using recon_cpu::StepOptions;
 
-void scatter_level(const FieldShape &shape, int level, const Group *groups, float *grad);
+void scatter_level(const FieldShape &shape, int level, const Group *groups, float *grad,
+                   uint64_t *touched);
 
 namespace {
 
@@ -35,38 +36,71 @@ RECON_FN float adam_step(float g, float rate, const StepOptions &o, float &m, fl
   return rate * m / (sqrtf(v) + o.epsilon);
 }
 
-// One level of the table, from gradients that are zero where nothing was touched, and are zero
-// afterwards.
-void adam_level(const FieldState &state, int64_t first, int64_t count, float *grad,
+// Squares of small gradients are denormal, which costs a hundred cycles each: they count as 0 while
+// this lives.
+struct FlushDenormals {
+#if defined(__SSE2__)
+  unsigned before = __builtin_ia32_stmxcsr();
+  FlushDenormals() { __builtin_ia32_ldmxcsr(before | 0x8040); }
+  ~FlushDenormals() { __builtin_ia32_ldmxcsr(before); }
+#else
+  FlushDenormals() {}
+  ~FlushDenormals() {}
+#endif
+  FlushDenormals(const FlushDenormals &) = delete;
+  FlushDenormals &operator=(const FlushDenormals &) = delete;
+};
+
+// One level of the table: `count` records and rounded entries, from the gradients and bits of the
+// touched entries, both zero afterwards.
+void adam_level(float *records, uint16_t *half, int64_t count, float *grad, uint64_t *touched,
                 const StepOptions &o, const Corrections &corrections) {
-  typedef int32_t vi4 __attribute__((vector_size(16)));
+  using namespace recon_cpu;
   const vf4 zero = {0, 0, 0, 0};
-  for (int64_t i = 0; i < count; ++i) {
-    const vf4 g = *reinterpret_cast<vf4 *>(grad + i * kFeatures);
-    const vi4 touched = g != zero;
-    if ((touched[0] | touched[1] | touched[2] | touched[3]) == 0)
-      continue;
-    *reinterpret_cast<vf4 *>(grad + i * kFeatures) = zero;
-    const vf4 total = g * 0.0f; // 0 only for finite gradients
-    if (!(total[0] + total[1] + total[2] + total[3] == 0.0f))
-      continue;
-    const int64_t at = first + i, offset = at * kFeatures;
-    int16_t &steps = state.table_steps[at];
-    steps = static_cast<int16_t>(steps < INT16_MAX ? steps + 1 : steps);
-    const float rate = corrections.at(steps);
-    vf4u *m = reinterpret_cast<vf4u *>(state.table_first + offset);
-    vf4u *v = reinterpret_cast<vf4u *>(state.table_second + offset);
-    vf4u *p = reinterpret_cast<vf4u *>(state.table + offset);
-    const vf4 m1 = o.beta1 * *m + (1.0f - o.beta1) * g;
-    const vf4 v1 = o.beta2 * *v + (1.0f - o.beta2) * g * g;
-    vf4 root;
-    for (int k = 0; k < 4; ++k)
-      root[k] = __builtin_sqrtf(v1[k]);
-    const vf4 p1 = *p - rate * m1 / (root + o.epsilon);
-    *m = m1;
-    *v = v1;
-    *p = p1;
-    store_half4(p1, state.table_half + offset);
+  const int64_t words = div_up(count, 64);
+  const FlushDenormals flush;
+  // Which entries come is known ahead of time: their lines are fetched before their turn.
+  auto fetch = [&](int64_t word) {
+    for (uint64_t left = touched[word]; left != 0; left &= left - 1) {
+      const int64_t i = word * 64 + __builtin_ctzll(left);
+      __builtin_prefetch(records + i * kRecord, 1);
+      __builtin_prefetch(grad + i * kFeatures, 1);
+      __builtin_prefetch(half + i * kFeatures, 1);
+    }
+  };
+  if (words > 0)
+    fetch(0);
+  for (int64_t word = 0; word < words; ++word) {
+    if (word + 1 < words)
+      fetch(word + 1);
+    uint64_t left = touched[word];
+    touched[word] = 0;
+    for (; left != 0; left &= left - 1) {
+      const int64_t i = word * 64 + __builtin_ctzll(left);
+      vf4 *into = reinterpret_cast<vf4 *>(grad + i * kFeatures);
+      const vf4 g = *into;
+      *into = zero;
+      const vf4 total = g * 0.0f; // 0 only for finite gradients
+      if (!(total[0] + total[1] + total[2] + total[3] == 0.0f))
+        continue;
+      float *record = records + i * kRecord;
+      const float steps = record[kRecordSteps] + 1.0f;
+      record[kRecordSteps] = steps;
+      const float rate = corrections.at(static_cast<int64_t>(steps));
+      vf4u *p = reinterpret_cast<vf4u *>(record);
+      vf4u *m = reinterpret_cast<vf4u *>(record + kRecordFirst);
+      vf4u *v = reinterpret_cast<vf4u *>(record + kRecordSecond);
+      const vf4 m1 = o.beta1 * *m + (1.0f - o.beta1) * g;
+      const vf4 v1 = o.beta2 * *v + (1.0f - o.beta2) * g * g;
+      vf4 root;
+      for (int k = 0; k < 4; ++k)
+        root[k] = __builtin_sqrtf(v1[k]);
+      const vf4 p1 = *p - rate * m1 / (root + o.epsilon);
+      *m = m1;
+      *v = v1;
+      *p = p1;
+      store_half4(p1, half + i * kFeatures);
+    }
   }
 }
 

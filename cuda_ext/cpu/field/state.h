@@ -129,6 +129,7 @@ struct Scratch {
   Chunk chunk;
   Buffer<float> temporary;  // activations' gradients of a block
   Buffer<float> table_grad; // [entries of the largest level][kFeatures], all zero between uses
+  Buffer<uint64_t> touched; // one bit an entry, likewise
   int64_t table_size = 0;   // entries
   double seconds[kStages] = {};
   char pad[64];

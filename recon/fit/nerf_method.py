@@ -1,0 +1,81 @@
+"""NeRF, as `run_fit` knows it."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+from recon.fit.estimate import Cost, Workload
+from recon.fit.machine import usable_threads
+from recon.fit.options import FitOptions
+from recon.kernels.field_ops import FEATURES, LEVELS, RECORD
+from recon.model import RadianceModel, Trainer
+from recon.nerf import NerfModel, NerfOptions, NerfTrainer, nerf_preset
+from recon.scene import PosedScene
+
+# Fields of NerfOptions that change how training runs, not what it makes.
+_HOW = frozenset({"backend", "threads", "eval_every", "eval_views", "checkpoint_every"})
+
+# Costs of training, from runs on an AVX2 server CPU: CPU seconds of a sample that has gradients,
+# with those that were looked at and had none, and of an entry of the table in a step.
+_CPU_SECONDS_PER_SAMPLE = 1.7e-6
+_CPU_SECONDS_PER_ENTRY = 7e-9
+_BASE_MEMORY = 700_000_000
+_PHOTO_BYTES_PER_PIXEL = 4
+# Records of entries and their rounded copies; gradients of a level for each thread; rows of
+# samples between the stages of a step.
+_STATE_BYTES_PER_ENTRY = 4 * RECORD + 2 * FEATURES
+_WORK_BYTES_PER_SAMPLE = 600
+_CHECKPOINT_BYTES_PER_ENTRY = 4 * RECORD
+_MODEL_BYTES_PER_ENTRY = 2 * FEATURES
+
+
+class NerfMethod:
+    """See `recon.fit.parts.TrainableMethod`."""
+
+    name = "nerf"
+
+    def plan(self, options: FitOptions, backend: str) -> NerfOptions:
+        asked = {"steps": options.steps, "time_budget": options.time_budget}
+        return dataclasses.replace(
+            nerf_preset(options.preset),
+            long_side=options.resolution,
+            seed=options.seed,
+            threads=options.threads or usable_threads(),
+            backend=backend,
+            **{name: value for name, value in asked.items() if value is not None},
+        )
+
+    def identity(self, plan: NerfOptions) -> dict[str, Any]:
+        return {k: v for k, v in dataclasses.asdict(plan).items() if k not in _HOW}
+
+    def cost(self, plan: NerfOptions, work: Workload) -> Cost:
+        entries = LEVELS << plan.log2_table  # a little less: coarse levels are smaller
+        step = plan.batch * _CPU_SECONDS_PER_SAMPLE + entries * _CPU_SECONDS_PER_ENTRY
+        seconds = plan.steps * step / work.threads
+        if plan.time_budget is not None:
+            seconds = min(seconds, plan.time_budget)
+        level = (4 * FEATURES << plan.log2_table) * work.threads
+        photos = work.photos * work.megapixels * 1e6 * _PHOTO_BYTES_PER_PIXEL
+        return Cost(
+            seconds=seconds,
+            memory=round(
+                _BASE_MEMORY
+                + photos
+                + entries * _STATE_BYTES_PER_ENTRY
+                + level
+                + plan.batch * _WORK_BYTES_PER_SAMPLE
+            ),
+            disk=2 * entries * _CHECKPOINT_BYTES_PER_ENTRY + entries * _MODEL_BYTES_PER_ENTRY,
+        )
+
+    def trainer(self, scene: PosedScene, plan: NerfOptions, checkpoints: Path) -> Trainer:
+        return NerfTrainer(scene, plan, checkpoints, resume=True)
+
+    def load(self, path: Path, backend: str) -> RadianceModel:
+        del backend  # one backend renders for now
+        return NerfModel.load(path)
+
+    def export(self, model: RadianceModel, path: Path) -> None:
+        """No other program reads a field: nothing to write."""
