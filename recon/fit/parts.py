@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -111,14 +109,13 @@ def default_parts() -> FitParts:
     from recon.capture import load_capture
     from recon.evaluate import evaluate
     from recon.fit.backend import choose_backend
+    from recon.fit.nerf_method import NerfMethod
     from recon.fit.posing import pose_and_diagnose, pose_notices
     from recon.fit.splat_method import SplatMethod
     from recon.report import write_report
     from recon.sfm import load_scene
 
-    methods: dict[MethodName, TrainableMethod] = {"splat": SplatMethod()}
-    if find_spec("recon.fit.nerf_method") is not None:
-        methods["nerf"] = import_module("recon.fit.nerf_method").NerfMethod()
+    methods: dict[MethodName, TrainableMethod] = {"splat": SplatMethod(), "nerf": NerfMethod()}
     return FitParts(
         load_capture=lambda folder, progress, ignore_poses: load_capture(
             folder, progress, ignore_poses=ignore_poses
