@@ -21,12 +21,18 @@ FAKES = Path(__file__).with_name("fit_fakes.py")
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
 
 
+def _hear_ctrl_c() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def start(scene: Path, *words: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, str(FAKES), str(scene), *words],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        # A job in the background of a script inherits a SIGINT that is ignored.
+        preexec_fn=_hear_ctrl_c if os.name == "posix" else None,
         env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
     )
 
