@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -21,8 +22,12 @@ FAKES = Path(__file__).with_name("fit_fakes.py")
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
 
 
-def _hear_ctrl_c() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
+@pytest.fixture(autouse=True, scope="module")
+def _hear_ctrl_c() -> Iterator[None]:
+    """A job in the background of a script inherits a SIGINT that is ignored, and hands that on."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 def start(scene: Path, *words: str) -> subprocess.Popen[str]:
@@ -31,8 +36,6 @@ def start(scene: Path, *words: str) -> subprocess.Popen[str]:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        # A job in the background of a script inherits a SIGINT that is ignored.
-        preexec_fn=_hear_ctrl_c if os.name == "posix" else None,
         env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
     )
 
