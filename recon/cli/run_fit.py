@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -87,5 +87,6 @@ def _keep_showing(live: LiveView, run_path: Path) -> None:
     from recon.viewer.run import wait_for_interrupt
 
     live.finish(run_path)
-    print(f"The viewer stays open at {live.server.url}; Ctrl-C ends it.", file=sys.stderr)
-    wait_for_interrupt()
+    with suppress(KeyboardInterrupt):  # it may come as soon as the line can be read
+        print(f"The viewer stays open at {live.server.url}; Ctrl-C ends it.", file=sys.stderr)
+        wait_for_interrupt()
