@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from recon.errors import OptionError
+from recon.training.options import check_common, choose_preset
 
 
 @dataclass(frozen=True)
@@ -75,12 +76,7 @@ class NerfOptions:
     checkpoint_every: float = 60.0
 
     def __post_init__(self) -> None:
-        if self.steps < 1:
-            raise OptionError(f"steps must be at least 1, not {self.steps}")
-        if self.time_budget is not None and self.time_budget <= 0:
-            raise OptionError(f"the time budget must be positive, not {self.time_budget}")
-        if self.long_side is not None and self.long_side < 16:
-            raise OptionError(f"the resolution must be at least 16 pixels, not {self.long_side}")
+        check_common(self.steps, self.time_budget, self.long_side)
         if not 1 << 8 <= self.first_batch <= self.batch <= 1 << 22:
             raise OptionError(
                 f"batches of {self.first_batch} to {self.batch} samples are out of range "
@@ -105,8 +101,4 @@ def nerf_preset(name: str) -> NerfOptions:
     Raises:
         OptionError: there is no such preset.
     """
-    if name not in _PRESETS:
-        raise OptionError(
-            f"there is no preset {name!r}", remedy=f"choose one of {', '.join(_PRESETS)}"
-        )
-    return _PRESETS[name]
+    return choose_preset(_PRESETS, name)

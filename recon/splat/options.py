@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from recon.errors import OptionError
+from recon.training.options import check_common, choose_preset
 
 Preset = Literal["draft", "standard", "high"]
 
@@ -87,18 +88,13 @@ class SplatOptions:
     checkpoint_every: float = 30.0
 
     def __post_init__(self) -> None:
-        if self.steps < 1:
-            raise OptionError(f"steps must be at least 1, not {self.steps}")
+        check_common(self.steps, self.time_budget, self.long_side)
         if self.max_splats < 1:
             raise OptionError(f"max splats must be at least 1, not {self.max_splats}")
-        if self.time_budget is not None and self.time_budget <= 0:
-            raise OptionError(f"the time budget must be positive, not {self.time_budget}")
         if not 0 <= self.sh_degree <= 3:
             raise OptionError(f"the SH degree must be 0 to 3, not {self.sh_degree}")
         if self.start_factor < 1:
             raise OptionError(f"the start factor must be at least 1, not {self.start_factor}")
-        if self.long_side is not None and self.long_side < 16:
-            raise OptionError(f"the resolution must be at least 16 pixels, not {self.long_side}")
 
 
 _PRESETS: dict[str, SplatOptions] = {
@@ -114,8 +110,4 @@ def splat_preset(name: str) -> SplatOptions:
     Raises:
         OptionError: there is no such preset.
     """
-    if name not in _PRESETS:
-        raise OptionError(
-            f"there is no preset {name!r}", remedy=f"choose one of {', '.join(_PRESETS)}"
-        )
-    return _PRESETS[name]
+    return choose_preset(_PRESETS, name)
