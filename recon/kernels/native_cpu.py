@@ -4,11 +4,10 @@ outside our trainer. Parameters lie in blocks: see `recon.kernels.layout`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-
 import torch
 
 from recon.errors import BackendUnavailable, OptionError
+from recon.kernels.block_engine import BlockEngine, native_view
 from recon.kernels.engine import StepTotals
 from recon.kernels.layout import BLOCK, AdamSettings, SplatStats, block_shape, checked_address
 from recon.kernels.ops import PinholeView, RasterOptions, RasterOutput, SplatTensors
@@ -21,6 +20,8 @@ except ImportError as error:
         f"the native kernels are not built ({error})",
         remedy="install recon with a C++20 compiler present: pip install .",
     ) from error
+
+_CPU = torch.device("cpu")
 
 set_thread_count = _native.set_thread_count
 thread_count = _native.thread_count
@@ -49,42 +50,26 @@ def gather_splats(blocks: torch.Tensor, sources: torch.Tensor) -> torch.Tensor:
     return out
 
 
-def native_view(view: PinholeView) -> _native.View:
-    return _native.View(
-        view.width,
-        view.height,
-        view.fx,
-        view.fy,
-        view.cx,
-        view.cy,
-        list(view.rotation),
-        list(view.translation),
-    )
-
-
-@dataclass
-class Engine:
+class Engine(BlockEngine):
     """One view at a time: `forward`, then `loss` or `set_gradients`, then `backward`, then
     `gradients` or `adam`. Work arrays are kept between calls. Not for use by two threads at once.
 
     Args:
         isa: instruction set, one of `instruction_sets()`; empty for the best.
+
+    Raises:
+        BackendUnavailable: this CPU or this build has no such instruction set.
     """
 
-    isa: str = ""
-    _engine: _native.Engine = field(init=False, repr=False)
-    _size: tuple[int, int] = field(init=False, default=(0, 0))
-    _count: int = field(init=False, default=0)
-    _loss_sum: float = field(init=False, default=0.0)
-    _losses: int = field(init=False, default=0)
-    _nonfinite: int = field(init=False, default=0)
-
-    def __post_init__(self) -> None:
+    def __init__(self, isa: str = "") -> None:
         try:
-            self._engine = _native.Engine(self.isa)
+            engine = _native.Engine(isa)
         except ValueError as error:
             raise BackendUnavailable(str(error), remedy="see `recon doctor`") from error
-        self.isa = self._engine.isa
+        super().__init__(_native, engine, _CPU)
+        self.isa: str = engine.isa
+        self._loss_sum = 0.0
+        self._losses = self._nonfinite = 0
 
     def forward(
         self,
@@ -101,24 +86,11 @@ class Engine:
         self._count = n
         self._size = (view.height, view.width)
         self._engine.forward(
-            checked_address(blocks, block_shape(self._count), torch.float32),
+            self._at(blocks, block_shape(n)),
             n,
-            native_view(view),
+            native_view(_native, view),
             _native.RenderOptions(*options.background, options.sh_degree, options.antialias, depth),
         )
-
-    def image(self) -> torch.Tensor:
-        """Colour (H, W, 3) of the last forward."""
-        color = torch.empty(*self._size, 3)
-        self._engine.read(color.data_ptr(), 0, 0)
-        return color
-
-    def output(self) -> RasterOutput:
-        """Everything that the last forward rendered; depth_sum is 0 unless depth was asked for."""
-        color = torch.empty(*self._size, 3)
-        alpha, depth = torch.empty(self._size), torch.empty(self._size)
-        self._engine.read(color.data_ptr(), alpha.data_ptr(), depth.data_ptr())
-        return RasterOutput(color, alpha, depth)
 
     def loss(
         self, target: torch.Tensor, weight: torch.Tensor | None = None, ssim_weight: float = 0.2
@@ -127,47 +99,10 @@ class Engine:
 
         `weight` (H, W) uint8: 255 where a pixel counts fully, 0 where it does not.
         """
-        h, w = self._size
-        value = self._engine.loss(
-            checked_address(target, (3, h, w), torch.uint8),
-            checked_address(weight, (h, w), torch.uint8),
-            ssim_weight,
-        )
+        value: float = self._loss(target, weight, ssim_weight)
         self._loss_sum += value
         self._losses += 1
         return value
-
-    def loss_gradient(self) -> torch.Tensor:
-        """(H, W, 3) gradient of the last loss in the image."""
-        out = torch.empty(*self._size, 3)
-        self._engine.read_gradients(out.data_ptr())
-        return out
-
-    def set_gradients(
-        self,
-        color: torch.Tensor,
-        alpha: torch.Tensor | None = None,
-        depth_sum: torch.Tensor | None = None,
-    ) -> None:
-        """Gradients of some loss in the images, in place of `loss`."""
-        h, w = self._size
-        self._engine.set_gradients(
-            checked_address(color, (h, w, 3), torch.float32),
-            checked_address(alpha, (h, w), torch.float32),
-            checked_address(depth_sum, (h, w), torch.float32),
-        )
-
-    def backward(self) -> None:
-        """Rasterise backward."""
-        self._engine.backward()
-
-    def gradients(self, blocks: torch.Tensor) -> torch.Tensor:
-        """Gradients of all parameters, as blocks."""
-        out = torch.empty(block_shape(self._count))
-        self._engine.gradients(
-            checked_address(blocks, block_shape(self._count), torch.float32), out.data_ptr()
-        )
-        return out
 
     def adam(
         self,
@@ -178,25 +113,8 @@ class Engine:
         settings: AdamSettings,
         stats: SplatStats | None = None,
     ) -> None:
-        """Update blocks and Adam's moments in place for the visible splats."""
-        shape = block_shape(self._count)
-        parts = (stats.error, stats.gradient, stats.visible) if stats is not None else (None,) * 3
-        self._engine.adam(
-            checked_address(blocks, shape, torch.float32),
-            checked_address(first, shape, torch.float32),
-            checked_address(second, shape, torch.float32),
-            _native.AdamOptions(
-                list(settings.rates),
-                settings.beta1,
-                settings.beta2,
-                settings.epsilon,
-                step,
-                settings.update_sh,
-                settings.opacity_reg,
-                settings.scale_reg,
-            ),
-            *(checked_address(part, (self._count,), torch.float32) for part in parts),
-        )
+        """See `BlockEngine`; also counts the gradients that were dropped."""
+        super().adam(blocks, first, second, step, settings, stats)
         self._nonfinite += self.counts[2]
 
     def drain(self) -> StepTotals:
@@ -204,13 +122,6 @@ class Engine:
         totals = StepTotals(self._loss_sum, self._losses, 0, self._nonfinite)
         self._loss_sum, self._losses, self._nonfinite = 0.0, 0, 0
         return totals
-
-    def footprints(self) -> torch.Tensor:
-        """(N, 16): mean 0-1, conic 2-4, log2 opacity 5, colour 6-8, depth 9, half extents 10-11;
-        zero where a splat is not visible."""
-        out = torch.empty(self._count, 16)
-        self._engine.read_footprints(out.data_ptr())
-        return out
 
     @property
     def counts(self) -> tuple[int, int, int]:
@@ -236,7 +147,7 @@ class NativeCpuBackend:
     each forward keeps its own work arrays until its backward has run."""
 
     name = "native_cpu"
-    device = torch.device("cpu")
+    device = _CPU
 
     def __init__(self, isa: str = "") -> None:
         self._isa = isa

@@ -13,8 +13,9 @@ from types import ModuleType
 import torch
 
 from recon.errors import BackendUnavailable, TrainingError
+from recon.kernels.block_engine import BlockEngine, native_view
 from recon.kernels.engine import StepTotals
-from recon.kernels.layout import ROWS, AdamSettings, SplatStats, block_shape, checked_address
+from recon.kernels.layout import ROWS, block_shape
 from recon.kernels.ops import PinholeView, RasterOptions, RasterOutput, SplatTensors
 from recon.kernels.rasterize import rasterize
 
@@ -55,7 +56,7 @@ def load_native() -> ModuleType:
     return native
 
 
-class Engine:
+class Engine(BlockEngine):
     """See `recon.kernels.engine.SplatEngine`. Not for use by two threads at once.
 
     Args:
@@ -65,28 +66,13 @@ class Engine:
     """
 
     def __init__(self, native: ModuleType, device: torch.device, pairs: int = FIRST_PAIRS) -> None:
-        self._native = native
-        self._device = device
-        self._engine = native.Engine(pairs)
+        super().__init__(native, native.Engine(pairs), device)
         self._held: torch.Tensor | None = None
-        self._size = (0, 0)
-        self._count = 0
 
-    def _stream(self) -> int:
+    def _queue(self) -> tuple[int, ...]:
         if self._device.type != "cuda":
-            return 0
-        return torch.cuda.current_stream(self._device).cuda_stream
-
-    def _at(
-        self,
-        tensor: torch.Tensor | None,
-        shape: tuple[int, ...],
-        dtype: torch.dtype = torch.float32,
-    ) -> int:
-        return checked_address(tensor, shape, dtype, self._device.type)
-
-    def _empty(self, *shape: int) -> torch.Tensor:
-        return torch.empty(shape, device=self._device)
+            return (0,)
+        return (torch.cuda.current_stream(self._device).cuda_stream,)
 
     def forward(
         self,
@@ -108,16 +94,6 @@ class Engine:
         self._count = n
         self._held = blocks  # read again by `output` where there was no room for all pairs
         self._size = (view.height, view.width)
-        native_view = self._native.View(
-            view.width,
-            view.height,
-            view.fx,
-            view.fy,
-            view.cx,
-            view.cy,
-            list(view.rotation),
-            list(view.translation),
-        )
         native_options = self._native.RenderOptions(
             *options.background, options.sh_degree, options.antialias, depth
         )
@@ -125,30 +101,17 @@ class Engine:
             self._engine.forward(
                 self._at(blocks, block_shape(n)),
                 n,
-                native_view,
+                native_view(self._native, view),
                 native_options,
                 training,
-                self._stream(),
+                *self._queue(),
             )
         except self._native.OutOfDeviceMemory as error:
             raise _out_of_memory(error) from error
 
-    def output(self) -> RasterOutput:
-        """Everything that the last forward rendered; depth_sum is 0 unless depth was asked for."""
-        color = self._empty(*self._size, 3)
-        alpha, depth = self._empty(*self._size), self._empty(*self._size)
-        self._read(color.data_ptr(), alpha.data_ptr(), depth.data_ptr())
-        return RasterOutput(color, alpha, depth)
-
-    def image(self) -> torch.Tensor:
-        """Colour (H, W, 3) of the last forward."""
-        color = self._empty(*self._size, 3)
-        self._read(color.data_ptr(), 0, 0)
-        return color
-
     def _read(self, color: int, alpha: int, depth: int) -> None:
         try:
-            self._engine.read(color, alpha, depth, self._stream())
+            super()._read(color, alpha, depth)
         except self._native.OutOfDeviceMemory as error:
             raise _out_of_memory(error) from error
 
@@ -160,90 +123,16 @@ class Engine:
         `weight` (H, W) uint8: 255 where a pixel counts fully, 0 where it does not. The value stays
         on the device until `drain`.
         """
-        h, w = self._size
-        self._engine.loss(
-            self._at(target, (3, h, w), torch.uint8),
-            self._at(weight, (h, w), torch.uint8),
-            ssim_weight,
-            self._stream(),
-        )
-
-    def loss_gradient(self) -> torch.Tensor:
-        """(H, W, 3) gradient of the last loss in the image."""
-        out = self._empty(*self._size, 3)
-        self._engine.read_gradients(out.data_ptr(), self._stream())
-        return out
-
-    def set_gradients(
-        self,
-        color: torch.Tensor,
-        alpha: torch.Tensor | None = None,
-        depth_sum: torch.Tensor | None = None,
-    ) -> None:
-        """Gradients of some loss in the images, in place of `loss`."""
-        h, w = self._size
-        self._engine.set_gradients(
-            self._at(color, (h, w, 3)),
-            self._at(alpha, (h, w)),
-            self._at(depth_sum, (h, w)),
-            self._stream(),
-        )
-
-    def backward(self) -> None:
-        """Rasterise backward."""
-        self._engine.backward(self._stream())
-
-    def gradients(self, blocks: torch.Tensor) -> torch.Tensor:
-        """Gradients of all parameters, as blocks."""
-        shape = block_shape(self._count)
-        out = self._empty(*shape)
-        self._engine.gradients(self._at(blocks, shape), out.data_ptr(), self._stream())
-        return out
-
-    def adam(
-        self,
-        blocks: torch.Tensor,
-        first: torch.Tensor,
-        second: torch.Tensor,
-        step: int,
-        settings: AdamSettings,
-        stats: SplatStats | None = None,
-    ) -> None:
-        """Update blocks and Adam's moments in place for the visible splats."""
-        shape = block_shape(self._count)
-        parts = (stats.error, stats.gradient, stats.visible) if stats is not None else (None,) * 3
-        self._engine.adam(
-            self._at(blocks, shape),
-            self._at(first, shape),
-            self._at(second, shape),
-            self._native.AdamOptions(
-                list(settings.rates),
-                settings.beta1,
-                settings.beta2,
-                settings.epsilon,
-                step,
-                settings.update_sh,
-                settings.opacity_reg,
-                settings.scale_reg,
-            ),
-            *(self._at(part, (self._count,)) for part in parts),
-            self._stream(),
-        )
-
-    def footprints(self) -> torch.Tensor:
-        """(N, 16) as `native_cpu.Engine.footprints`."""
-        out = self._empty(self._count, 16)
-        self._engine.read_footprints(out.data_ptr(), self._stream())
-        return out
+        self._loss(target, weight, ssim_weight)
 
     @property
     def counts(self) -> tuple[int, int]:
         """Visible splats and (tile, splat) pairs of the last forward."""
-        return self._engine.counts(self._stream())
+        return self._engine.counts(*self._queue())
 
     def drain(self) -> StepTotals:
         """See `SplatEngine`."""
-        loss_sum, _, losses, skipped, nonfinite = self._engine.drain(self._stream())
+        loss_sum, _, losses, skipped, nonfinite = self._engine.drain(*self._queue())
         return StepTotals(loss_sum, losses, skipped, nonfinite)
 
     @property

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 import torch
 
 from recon.errors import BackendUnavailable, OptionError
+from recon.kernels.block_engine import native_view
 from recon.kernels.field_ops import (
     FEATURES,
     LEVELS,
@@ -21,7 +22,6 @@ from recon.kernels.field_ops import (
     StepSettings,
 )
 from recon.kernels.layout import checked_address
-from recon.kernels.native_cpu import native_view
 from recon.kernels.ops import PinholeView
 
 try:
@@ -152,7 +152,7 @@ class FieldEngine:
                 (
                     checked_address(i.rgba, (i.view.height, i.view.width, 4), torch.uint8),
                     checked_address(i.weight, (i.view.height, i.view.width), torch.uint8),
-                    native_view(i.view),
+                    native_view(_native, i.view),
                 )
                 for i in images
             ]
@@ -285,7 +285,7 @@ class FieldEngine:
             table,
             mlp,
             _march(march),
-            native_view(view),
+            native_view(_native, view),
             list(background),
             color.data_ptr(),
             alpha.data_ptr(),
