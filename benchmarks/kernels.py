@@ -26,7 +26,7 @@ import torch
 from recon.kernels import layout, native_cpu
 from recon.kernels.ops import PinholeView, RasterOptions, SplatTensors
 
-# Floating-point operations for each lane, counted in cuda_ext/cpu/raster.inl (a multiply-add is
+# Floating-point operations for each lane, counted in cuda_ext/cpu (a multiply-add is
 # two; comparisons, masks and minima are none). Terms shared by the two vectors of a micro count
 # half. Forward: exponent 7, exp2 11, blending 8. Backward: the same 18, ratio 2, derivative 11,
 # sums 16.

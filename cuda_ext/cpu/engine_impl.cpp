@@ -8,10 +8,14 @@
 #include "cpu/bin.inl"
 #include "cpu/loss.inl"
 #include "cpu/project.inl"
-#include "cpu/raster.inl"
 #include "cpu/update.inl"
 
-#include "cpu/ceiling.inl" // after raster.inl, whose tests it repeats
+#include "cpu/micro.inl" // after bin.inl, whose slack it shares; before what takes tiles apart
+
+#include "cpu/raster_backward.inl"
+#include "cpu/raster_forward.inl"
+
+#include "cpu/ceiling.inl" // repeats the tests of rasterisation
 
 RECON_BEGIN
 

@@ -75,21 +75,6 @@ struct Frame {
   bool has_alpha_grad = false, has_depth_grad = false;
   Buffer<float> sums; // [pairs][kSums]
 
-  PinholeT<float> pinhole() const {
-    PinholeT<float> p;
-    p.fx = view.fx;
-    p.fy = view.fy;
-    p.cx = view.cx;
-    p.cy = view.cy;
-    for (int i = 0; i < 9; ++i)
-      p.rotation[i] = view.rotation[i];
-    for (int i = 0; i < 3; ++i)
-      p.translation[i] = view.translation[i];
-    p.width = static_cast<float>(view.width);
-    p.height = static_cast<float>(view.height);
-    return p;
-  }
-
   void centre(float out[3]) const {
     const float *r = view.rotation, *t = view.translation;
     for (int i = 0; i < 3; ++i)

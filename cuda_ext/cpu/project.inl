@@ -61,7 +61,7 @@ void project(Frame &frame, const float *params) {
   frame.chunk_count.reserve(chunks + 1);
   frame.keys.reserve(frame.blocks * kBlock);
   frame.keys2.reserve(frame.blocks * kBlock);
-  const PinholeT<float> cam = frame.pinhole();
+  const PinholeT<float> cam = pinhole_of(frame.view);
   float centre[3];
   frame.centre(centre);
 

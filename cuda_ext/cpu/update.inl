@@ -92,7 +92,7 @@ RECON_FN void half_gradients(const Frame &frame, const PinholeT<float> &cam, con
 // Calls f(half pointer offset, gradients) for each half block with visible splats; counts those
 // dropped because they were not finite.
 template <class F> int64_t for_visible_halves(const Frame &frame, const float *params, F &&f) {
-  const PinholeT<float> cam = frame.pinhole();
+  const PinholeT<float> cam = pinhole_of(frame.view);
   float centre[3];
   frame.centre(centre);
   const int chunks = static_cast<int>(div_up(frame.blocks, kChunkBlocks));

@@ -83,21 +83,6 @@ struct Frame {
   __host__ __device__ uint32_t bucket_capacity() const { return pair_capacity / kBucket + tiles(); }
 };
 
-RECON_FN recon::PinholeT<float> pinhole(const recon_types::View &view) {
-  recon::PinholeT<float> p;
-  p.fx = view.fx;
-  p.fy = view.fy;
-  p.cx = view.cx;
-  p.cy = view.cy;
-  for (int i = 0; i < 9; ++i)
-    p.rotation[i] = view.rotation[i];
-  for (int i = 0; i < 3; ++i)
-    p.translation[i] = view.translation[i];
-  p.width = static_cast<float>(view.width);
-  p.height = static_cast<float>(view.height);
-  return p;
-}
-
 RECON_FN void camera_centre(const recon_types::View &view, float out[3]) {
   const float *r = view.rotation, *t = view.translation;
   for (int i = 0; i < 3; ++i)

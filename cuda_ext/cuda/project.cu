@@ -15,7 +15,7 @@ __global__ void __launch_bounds__(kThreads) project_kernel(Frame f, const float 
   if (id >= f.n)
     return;
   const float *p = splat_parameters(params, id);
-  const auto cam = pinhole(f.view);
+  const auto cam = recon::pinhole_of(f.view);
   const auto g = load_gaussian(p);
   const auto state = recon::projection_state(g, cam, f.options.antialias);
   const auto footprint = recon::footprint(state, cam);

@@ -62,7 +62,7 @@ struct SplatGradients {
 __device__ __forceinline__ SplatGradients splat_backward(const Frame &f, const float *p,
                                                          uint32_t id, const float *sums) {
   SplatGradients out;
-  const auto cam = pinhole(f.view);
+  const auto cam = recon::pinhole_of(f.view);
   const auto g = load_gaussian(p);
   const bool antialias = f.options.antialias;
   const auto state = recon::projection_state(g, cam, antialias);

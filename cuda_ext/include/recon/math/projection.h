@@ -25,6 +25,22 @@ template <class S> struct PinholeT {
   S width, height;
 };
 
+// The camera of an engine's view: a struct with size, focal lengths, principal point and pose.
+template <class View> RECON_FN PinholeT<float> pinhole_of(const View &view) {
+  PinholeT<float> p;
+  p.fx = view.fx;
+  p.fy = view.fy;
+  p.cx = view.cx;
+  p.cy = view.cy;
+  for (int i = 0; i < 9; ++i)
+    p.rotation[i] = view.rotation[i];
+  for (int i = 0; i < 3; ++i)
+    p.translation[i] = view.translation[i];
+  p.width = static_cast<float>(view.width);
+  p.height = static_cast<float>(view.height);
+  return p;
+}
+
 // The parameters of a splat that its footprint depends on.
 template <class T> struct Gaussian {
   T mean[3];
