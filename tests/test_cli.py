@@ -101,6 +101,28 @@ def test_mistakes_get_a_message_and_a_code_but_no_traceback(
     assert result.stdout == ""
 
 
+@pytest.mark.skipif(os.name == "nt", reason="POSIX pipes")
+@pytest.mark.parametrize(
+    "words", ["--version", "fit --help", "doctor", "fit {scene} --dry-run", "fit {scene}/nothing"]
+)
+def test_a_reader_that_has_seen_enough_ends_it_quietly(tmp_path: Path, words: str) -> None:
+    scene = make_photos(tmp_path / "scene")
+    reader, writer = os.pipe()
+    os.close(reader)
+    deaf = {"stderr" if words.endswith("nothing") else "stdout": writer}
+    result = subprocess.run(
+        [sys.executable, "-m", "recon", *words.format(scene=scene).split()],
+        **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | deaf,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    os.close(writer)
+    assert result.returncode == 141
+    assert not result.stdout
+    assert not result.stderr
+
+
 def test_a_bug_is_one_line_and_a_file(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -22,12 +23,30 @@ _RUNNERS: dict[type, str] = {
     Doctor: "recon.cli.run_doctor",
 }
 
+_NO_READER = 141
+"""What a shell shows for a program that was ended by SIGPIPE."""
+
 DESCRIPTION = "Photos to an explorable, evaluated 3D scene, on any machine."
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command line; returns the exit code. Prints no traceback for people's mistakes."""
     words = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        try:
+            return _run(words)
+        finally:
+            # Here, not at exit, where nobody could answer to a closed pipe.
+            sys.stdout.flush()
+    except BrokenPipeError:
+        return _end_without_readers()
+    except SystemExit as stop:
+        if isinstance(stop.__context__, BrokenPipeError):  # rich's way of handing it on
+            return _end_without_readers()
+        raise
+
+
+def _run(words: list[str]) -> int:
     if words == ["--version"]:
         print(f"recon {__version__}")
         return 0
@@ -47,6 +66,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 130
     except MemoryError as error:
         return _out_of_memory(error)
+    except BrokenPipeError:
+        raise  # whoever reads our output has seen enough: see `main`
     except Exception as error:
         from recon.cli.crash import report_crash
 
@@ -60,3 +81,14 @@ def _out_of_memory(error: MemoryError) -> int:
         file=sys.stderr,
     )
     return 1
+
+
+def _end_without_readers() -> int:
+    """What `recon check | head -1` leaves; returns the exit code of programs that SIGPIPE ends."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except BrokenPipeError:
+            # What is still in the buffer would be tried again, and complained about, at exit.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+    return _NO_READER
