@@ -14,7 +14,7 @@ from recon.errors import CaptureError, FormatError
 MAX_BYTES = 32 << 30
 _MAX_MEMBER = 2 << 30
 _MAX_RATIO = 200
-_POSE_ENDINGS = frozenset({".json", ".bin", ".txt", ".npy", ".xml", ".csv", ".out"})
+_POSE_ENDINGS = frozenset({".json", ".bin", ".txt", ".npy", ".xml", ".csv", ".out", ".lst"})
 _CHUNK = 1 << 20
 
 

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from dataclasses import dataclass, field, replace
-from pathlib import Path, PurePosixPath
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Protocol
 
-from recon.capture.split import SplitChoice, from_lists
-from recon.capture.types import GivenPoses, Photo, PoseKind
+from recon.capture.collect import Collector, GivenResult, NameFinder
+from recon.capture.split import from_lists
+from recon.capture.types import Photo, PoseKind
 from recon.errors import FormatError
+from recon.formats.bundler import read_bundler
 from recon.formats.colmap import find_model, read_model
-from recon.formats.lens import Lens, PosedLens
+from recon.formats.lens import F64, Lens, PosedLens, WorldPoints
 from recon.formats.llff import read_llff
 from recon.formats.metashape import is_metashape, read_metashape
+from recon.formats.realitycapture import is_realitycapture, read_realitycapture
 from recon.formats.transforms_json import Frame, read_transforms
 
 _COLMAP_FOLDERS = ("sparse/0", "sparse", "colmap/sparse/0", "colmap/sparse")
@@ -22,28 +26,10 @@ BLENDER_TRAIN, BLENDER_TEST, BLENDER_VAL = (
 )
 LLFF_FILE = "poses_bounds.npy"
 TRANSFORMS_FILE = "transforms.json"
-_ASPECT_TOLERANCE = 0.01
-_MOST_XML = 20
-
-
-@dataclass(frozen=True)
-class GivenResult:
-    """Poses tied to photos.
-
-    Attributes:
-        given: the poses.
-        photos: the photos, some with their EXIF orientation withdrawn where the poses were
-            made for the pixels as stored.
-        split: the split that the poses' files fix, if they do.
-        notices: in plain words.
-        masks: photo name -> mask that the poses' file names.
-    """
-
-    given: GivenPoses
-    photos: tuple[Photo, ...]
-    split: SplitChoice | None = None
-    notices: tuple[str, ...] = ()
-    masks: dict[str, Path] = field(default_factory=dict)
+_BUNDLES = ("bundle.out", "bundle/bundle.out")
+_BUNDLE_LISTS = ("list.txt", "image_list.txt", "list_images.txt", "imagelist.lst")
+_MOST_FILES = 20
+_Z = (0.0, 0.0, 1.0)
 
 
 def llff_image_dir(root: Path) -> Path | None:
@@ -60,7 +46,7 @@ def blender_photos(root: Path) -> list[Path]:
 
 def find_given(root: Path, image_dir: Path, photos: tuple[Photo, ...]) -> GivenResult | None:
     """Poses beside the photos, in order of preference: Blender, COLMAP, transforms, LLFF,
-    Metashape.
+    Bundler, Metashape, RealityCapture.
 
     Raises:
         FormatError: a pose file is there but cannot be used.
@@ -75,70 +61,22 @@ def find_given(root: Path, image_dir: Path, photos: tuple[Photo, ...]) -> GivenR
         return _from_transforms(root / TRANSFORMS_FILE, image_dir, photos)
     if (root / LLFF_FILE).is_file():
         return _from_llff(root / LLFF_FILE, photos)
-    exports = [path for path in sorted(root.glob("*.xml"))[:_MOST_XML] if is_metashape(path)]
-    return _from_metashape(exports[0], photos) if exports else None
-
-
-class _Collector:
-    """Gathers cameras by photo name and withdraws EXIF orientation where poses need it."""
-
-    def __init__(self, photos: tuple[Photo, ...]) -> None:
-        self.photos = {photo.name: photo for photo in photos}
-        self.cameras: dict[str, PosedLens] = {}
-        self.masks: dict[str, Path] = {}
-        self.missing = 0
-
-    def photo_for_size(self, name: str, width: int, height: int) -> Photo:
-        """The photo as the poses saw it: upright, or as stored if only that fits the size."""
-        photo = self.photos[name]
-        if _same_shape(photo.width, photo.height, width, height):
-            return photo
-        if photo.orientation >= 5 and _same_shape(photo.height, photo.width, width, height):
-            photo = replace(photo, orientation=1, width=photo.height, height=photo.width)
-            self.photos[name] = photo
-            return photo
-        raise FormatError(
-            f"the poses say that {name} is {width}x{height}, but it is "
-            f"{photo.width}x{photo.height}",
-            remedy="use the photos that the poses were made from, or recompute the poses "
-            "(--poses sfm)",
-        )
-
-    def result(
-        self,
-        kind: PoseKind,
-        source: Path,
-        *,
-        split: SplitChoice | None = None,
-        world_up: tuple[float, float, float] | None = None,
-        notices: tuple[str, ...] = (),
-    ) -> GivenResult:
-        if len(self.cameras) < 3:
-            raise FormatError(
-                f"holds poses for {len(self.cameras)} of the {len(self.photos)} photos",
-                where=source,
-                remedy="check that its photo names fit the files, or recompute the poses "
-                "(--poses sfm)",
-            )
-        if self.missing:
-            notices += (f"{source.name} lists {self.missing} photos that are not there: skipped",)
-        bare = len(self.photos) - len(self.cameras)
-        if bare:
-            notices += (f"{bare} photos have no pose in {source.name}: not used",)
-        given = GivenPoses(kind, source, self.cameras, None, world_up)
-        return GivenResult(given, tuple(self.photos.values()), split, notices, self.masks)
-
-
-def _same_shape(width: int, height: int, other_width: int, other_height: int) -> bool:
-    """Equal aspect ratios, up to the rounding that resizing brings."""
-    ratio = (width * other_height) / (height * other_width)
-    return abs(ratio - 1.0) < max(_ASPECT_TOLERANCE, 1.5 / min(width, height, other_width))
+    for name in _BUNDLES:
+        if (root / name).is_file():
+            return _from_bundler(root / name, photos)
+    for path in sorted(root.glob("*.xml"))[:_MOST_FILES]:
+        if is_metashape(path):
+            return _from_metashape(path, photos)
+    for path in sorted(root.glob("*.csv"))[:_MOST_FILES]:
+        if is_realitycapture(path):
+            return _from_unsized("realitycapture", path, read_realitycapture(path), photos, up=_Z)
+    return None
 
 
 def _from_colmap(folder: Path, photos: tuple[Photo, ...]) -> GivenResult:
     model = read_model(folder)
-    collector = _Collector(photos)
-    find = _NameFinder(tuple(collector.photos))
+    collector = Collector(photos)
+    find = NameFinder(tuple(collector.photos))
     for listed, posed in model.images.items():
         name = find(listed)
         if name is None:
@@ -153,8 +91,8 @@ def _from_colmap(folder: Path, photos: tuple[Photo, ...]) -> GivenResult:
 
 
 def _from_metashape(path: Path, photos: tuple[Photo, ...]) -> GivenResult:
-    collector = _Collector(photos)
-    find = _NameFinder(tuple(collector.photos))
+    collector = Collector(photos)
+    find = NameFinder(tuple(collector.photos))
     for label, posed in read_metashape(path).items():
         name = find(label)
         if name is None:
@@ -167,7 +105,7 @@ def _from_metashape(path: Path, photos: tuple[Photo, ...]) -> GivenResult:
 
 def _from_transforms(path: Path, image_dir: Path, photos: tuple[Photo, ...]) -> GivenResult:
     transforms = read_transforms(path)
-    collector = _Collector(photos)
+    collector = Collector(photos)
     names_of: dict[str, str] = {}
     for frame in transforms.frames:
         name = _photo_of_frame(path.parent, image_dir, frame, collector.photos)
@@ -188,11 +126,11 @@ def _from_transforms(path: Path, image_dir: Path, photos: tuple[Photo, ...]) -> 
     if held_out:
         names = [names_of[item] for item in held_out if item in names_of]
         split = from_lists(list(collector.cameras), names, f"the file lists of {path.name}")
-    return collector.result("transforms", path, split=split, world_up=(0.0, 0.0, 1.0))
+    return collector.result("transforms", path, split=split, world_up=_Z)
 
 
 def _from_blender(root: Path, image_dir: Path, photos: tuple[Photo, ...]) -> GivenResult:
-    collector = _Collector(photos)
+    collector = Collector(photos)
     held_out: list[str] = []
     test_file = _blender_held_out(root)
     for file in (BLENDER_TRAIN, test_file):
@@ -209,7 +147,7 @@ def _from_blender(root: Path, image_dir: Path, photos: tuple[Photo, ...]) -> Giv
             if file == test_file:
                 held_out.append(name)
     split = from_lists(list(collector.cameras), held_out, f"the views of {test_file}")
-    return collector.result("blender", root / BLENDER_TRAIN, split=split, world_up=(0.0, 0.0, 1.0))
+    return collector.result("blender", root / BLENDER_TRAIN, split=split, world_up=_Z)
 
 
 def _from_llff(path: Path, photos: tuple[Photo, ...]) -> GivenResult:
@@ -220,12 +158,59 @@ def _from_llff(path: Path, photos: tuple[Photo, ...]) -> GivenResult:
             where=path,
             remedy="restore the missing photos, or recompute the poses (--poses sfm)",
         )
-    collector = _Collector(photos)
+    collector = Collector(photos)
     for photo, pose in zip(photos, poses, strict=True):
         sized = collector.photo_for_size(photo.name, pose.width, pose.height)
         lens = pose.lens(sized.width, sized.height)
         collector.cameras[photo.name] = PosedLens(lens, pose.cam_from_world)
     return collector.result("llff", path)
+
+
+class _UnsizedCamera(Protocol):
+    """A camera of a file that does not tell how large the photos are."""
+
+    @property
+    def cam_from_world(self) -> F64: ...
+
+    def lens(self, width: int, height: int) -> Lens: ...
+
+
+def _from_bundler(path: Path, photos: tuple[Photo, ...]) -> GivenResult:
+    lists = [path.parent / name for name in _BUNDLE_LISTS]
+    lists += sorted(path.parent.glob("*.lst"))[:_MOST_FILES]
+    listing = next((found for found in lists if found.is_file()), None)
+    if listing is None:
+        raise FormatError(
+            "there is no list of its photos beside it",
+            where=path,
+            remedy=f"put a {_BUNDLE_LISTS[0]} there that names the photos in the order of the "
+            "cameras, one a line, or let recon compute the cameras (--poses sfm)",
+        )
+    cameras, points = read_bundler(path, listing)
+    return _from_unsized("bundler", path, cameras, photos, points=points)
+
+
+def _from_unsized(
+    kind: PoseKind,
+    path: Path,
+    cameras: Mapping[str, _UnsizedCamera],
+    photos: tuple[Photo, ...],
+    *,
+    up: tuple[float, float, float] | None = None,
+    points: WorldPoints | None = None,
+) -> GivenResult:
+    collector = Collector(photos)
+    find = NameFinder(tuple(collector.photos))
+    for listed, camera in cameras.items():
+        name = find(listed)
+        if name is None:
+            collector.missing += 1
+            continue
+        photo = collector.photos[name]
+        lens = camera.lens(photo.width, photo.height)
+        collector.cameras[name] = PosedLens(lens, camera.cam_from_world)
+    result = collector.result(kind, path, world_up=up)
+    return replace(result, given=replace(result.given, points=points or None))
 
 
 def _sized(lens: Lens, photo: Photo) -> Lens:
@@ -267,24 +252,3 @@ def _photo_of_frame(
         return None
     name = path.relative_to(image_dir).as_posix()
     return name if name in photos else None
-
-
-class _NameFinder:
-    """Finds a photo by a model's name for it: in full, else by a file name that is unique,
-    with or without its ending."""
-
-    def __init__(self, names: tuple[str, ...]) -> None:
-        self.names = set(names)
-        self.by_file: dict[str, list[str]] = defaultdict(list)
-        self.by_stem: dict[str, list[str]] = defaultdict(list)
-        for name in names:
-            self.by_file[PurePosixPath(name).name].append(name)
-            self.by_stem[PurePosixPath(name).stem].append(name)
-
-    def __call__(self, listed: str) -> str | None:
-        listed = listed.replace("\\", "/")
-        if listed in self.names:
-            return listed
-        file = PurePosixPath(listed).name
-        same = self.by_file.get(file) or self.by_stem.get(file, [])
-        return same[0] if len(same) == 1 else None

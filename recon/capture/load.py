@@ -6,11 +6,11 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+from recon.capture.collect import GivenResult
 from recon.capture.copies import drop_copies
 from recon.capture.given import (
     BLENDER_TRAIN,
     LLFF_FILE,
-    GivenResult,
     blender_photos,
     find_given,
     llff_image_dir,

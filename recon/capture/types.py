@@ -13,7 +13,9 @@ from recon.scene import Split
 PoseSource = Literal["auto", "sfm", "given"]
 """Where cameras come from: "auto" takes given poses if there are any, else SfM."""
 
-PoseKind = Literal["colmap", "transforms", "blender", "llff", "metashape"]
+PoseKind = Literal[
+    "colmap", "transforms", "blender", "llff", "bundler", "metashape", "realitycapture"
+]
 
 
 @dataclass(frozen=True)
@@ -136,7 +138,8 @@ class Capture:
             raise CaptureError(
                 "there are no camera poses in this folder",
                 where=self.root,
-                remedy="add transforms.json, a COLMAP model in sparse/0, poses_bounds.npy or "
-                "Metashape's cameras.xml, or let recon compute the poses (--poses sfm)",
+                remedy="add transforms.json, a COLMAP model in sparse/0, poses_bounds.npy, "
+                "Bundler's bundle.out with list.txt, Metashape's cameras.xml or RealityCapture's "
+                "CSV, or let recon compute the poses (--poses sfm)",
             )
         return None if source == "sfm" else self.given

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from recon.errors import FormatError
 from recon.formats.lens import Lens, PosedLens
+from recon.formats.rigid import pose_at
 
 MAX_BYTES = 64 << 20
 MAX_CAMERAS = 100_000
@@ -132,15 +133,4 @@ def _pose(text: str, scale: float, label: str) -> NDArray[np.float64]:
     if len(words) != 16:
         raise FormatError(f"the transform of {label!r} is not 4x4")
     matrix = np.array([float(word) for word in words]).reshape(4, 4)
-    rotation, centre = matrix[:3, :3], scale * matrix[:3, 3]
-    rigid = (
-        np.all(np.isfinite(matrix))
-        and np.abs(rotation.T @ rotation - np.eye(3)).max() < 1e-3
-        and np.linalg.det(rotation) > 0
-    )
-    if not rigid or np.abs(centre).max() > 1e12:
-        raise FormatError(f"the pose of {label!r} is not a rotation and translation")
-    out = np.eye(4)
-    out[:3, :3] = rotation.T
-    out[:3, 3] = -rotation.T @ centre
-    return out
+    return pose_at(matrix[:3, :3], scale * matrix[:3, 3], label)
