@@ -10,8 +10,7 @@ from recon.capture.types import Capture
 from recon.diagnosis.graph import cut_photos
 from recon.diagnosis.types import Finding
 from recon.diagnosis.words import count_photos, some
-from recon.sfm.job import Link
-from recon.sfm.solve import SUSPICIOUS
+from recon.sfm.job import SUSPICIOUS, Link
 from recon.sfm.survey import Survey
 
 _BAD_SHARE = 0.6

@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from recon.capture.look import PhotoLook
-from recon.capture.types import Capture, GivenPoses
+from recon.capture.types import Capture, GivenPoses, Photo
 from recon.errors import FormatError
 from recon.formats.colmap import read_model
+from recon.formats.lens import PosedLens
 from recon.sfm.context import Evidence, SfmContext, Solution
-from recon.sfm.job import Link, PhotoFacts
-from recon.sfm.options import SfmOptions, StageTime
+from recon.sfm.job import SUSPICIOUS, Link, PhotoFacts
+from recon.sfm.options import EFFORT, SfmOptions, StageTime
 
 SOLUTION_FILE = "solution.json"
 HASTY = "-hasty"
@@ -32,6 +33,19 @@ _PLAIN_FIELDS = (
     "track_length",
     "inconsistent_pairs",
 )
+_PHOTOS = "contents"
+_SOUND_SHARE = 0.9
+
+_UNUSABLE = (
+    OSError,
+    ValueError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    RecursionError,
+    FormatError,
+)
+"""What reading a solution can raise that is absent, broken, or another program's."""
 
 
 def pose_key(capture: Capture, given: GivenPoses | None, options: SfmOptions) -> str:
@@ -40,9 +54,9 @@ def pose_key(capture: Capture, given: GivenPoses | None, options: SfmOptions) ->
     basis = [_RECIPE, options.quality, options.seed, given is None, capture.background]
     digest.update(json.dumps(basis).encode())
     for photo in capture.photos:
-        line = [photo.name, photo.content, photo.orientation, photo.focal, photo.camera]
         # Sampled points are taken from training photos, so the split matters as well.
-        digest.update(json.dumps([*line, capture.split[photo.name]]).encode())
+        line = [photo.name, *photo_key(photo), capture.split[photo.name]]
+        digest.update(json.dumps(line).encode())
     if given is not None:
         digest.update(given.kind.encode())
         for name, posed in sorted(given.cameras.items()):
@@ -51,6 +65,11 @@ def pose_key(capture: Capture, given: GivenPoses | None, options: SfmOptions) ->
         if given.points is not None:
             digest.update(given.points.xyz.tobytes())
     return digest.hexdigest()
+
+
+def photo_key(photo: Photo) -> list[str | int | float | None]:
+    """All of a photo that its camera depends on, whatever it is called."""
+    return [photo.content, photo.orientation, photo.focal, photo.camera]
 
 
 def scene_key(poses: str, given: GivenPoses | None, options: SfmOptions) -> str:
@@ -69,6 +88,10 @@ def save_solution(context: SfmContext, solution: Solution, key: str) -> None:
         "key": key + HASTY if solution.hasty else key,
         "failed": [list(item) for item in solution.failed],
         "components": list(solution.components),
+        "notices": list(solution.notices),
+        "quality": context.options.quality,
+        "basis": _basis(context),
+        _PHOTOS: {photo.name: photo_key(photo) for photo in context.capture.photos},
         "evidence": asdict(solution.evidence),
         "stages": [asdict(stage) for stage in context.stages.values()],
     }
@@ -91,14 +114,51 @@ def load_solution(context: SfmContext, given: GivenPoses | None, key: str) -> So
             points=model.points,
             failed=tuple((str(name), str(reason)) for name, reason in data["failed"]),
             components=tuple(data["components"]),
+            notices=tuple(data["notices"]),
             evidence=_evidence(data["evidence"]),
             hasty=hasty,
             **{name: data[name] for name in _PLAIN_FIELDS},
         )
-    except (OSError, ValueError, KeyError, TypeError, FormatError, RecursionError):
+    except _UNUSABLE:
         return None
     context.stages.update({stage.stage: stage for stage in stages})
     return solution
+
+
+def solved_before(context: SfmContext, folder: Path) -> dict[str, PosedLens]:
+    """Cameras that an earlier SfM in a folder found for photos that the capture still has.
+
+    Photos are recognised by what is in them, not by their names.
+
+    Returns:
+        Photo name, as the capture has it -> camera in the earlier world. Empty where there is
+        no such solution, or none to build upon: not found by SfM, with less effort than is
+        asked for now, with another seed, lacking photos, or contradicting its matches.
+    """
+    try:
+        data = _read(folder / SOLUTION_FILE)
+        if (
+            data["pose_source"] != "sfm"
+            or EFFORT[data["quality"]] < EFFORT[context.options.quality]
+            or data["basis"] != _basis(context)
+            or (data["inconsistent_pairs"] or 0.0) > SUSPICIOUS
+            or data["components"][0] < _SOUND_SHARE * len(data[_PHOTOS])
+        ):
+            return {}
+        found = read_model(folder).images
+        by_content = {
+            json.dumps(key): found[name] for name, key in data[_PHOTOS].items() if name in found
+        }
+    except _UNUSABLE:
+        return {}
+    keys = {photo.name: json.dumps(photo_key(photo)) for photo in context.capture.photos}
+    return {name: by_content[key] for name, key in keys.items() if key in by_content}
+
+
+def _basis(context: SfmContext) -> list[Any]:
+    """What two solutions must have in common for one to go on from the other."""
+    background = context.capture.background
+    return [_RECIPE, context.options.seed, None if background is None else list(background)]
 
 
 def _evidence(data: dict[str, Any]) -> Evidence:

@@ -113,6 +113,7 @@ class Solution:
         evidence: what was found out about the photos on the way.
         location: how the cameras came into the world that they are in.
         hasty: more could have been tried (see `SfmOptions.thorough`).
+        notices: on how the cameras came about, in plain words.
     """
 
     cameras: dict[str, PosedLens]
@@ -126,3 +127,4 @@ class Solution:
     evidence: Evidence = field(default_factory=Evidence)
     location: Location = field(default_factory=Location)
     hasty: bool = False
+    notices: tuple[str, ...] = ()

@@ -10,6 +10,9 @@ from typing import Any
 
 from recon.sfm.options import SfmStage
 
+SUSPICIOUS = 0.03
+"""Above this share of contradicting pairs a model is probably wrong."""
+
 
 @dataclass(frozen=True)
 class JobImage:
@@ -39,6 +42,22 @@ class JobImage:
 
 
 @dataclass(frozen=True)
+class KnownCamera:
+    """A photo's camera in an earlier model.
+
+    Attributes:
+        file: the working copy.
+        model, params: COLMAP's camera, in pixels of the working copy.
+        pose: cam_from_world, 16 numbers row by row.
+    """
+
+    file: str
+    model: str
+    params: tuple[float, ...]
+    pose: tuple[float, ...]
+
+
+@dataclass(frozen=True)
 class Job:
     """One attempt at structure from motion, or one triangulation.
 
@@ -53,6 +72,7 @@ class Job:
         first_octave, max_features, affine: of SIFT.
         init_min_tri_angle: degrees that the starting pair must subtend.
         triangulate: poses are given; only points are computed.
+        known: cameras to start from, where only the other photos are to be placed.
         match_only: find no cameras at all.
         seed, threads: see `SfmOptions`.
     """
@@ -70,6 +90,7 @@ class Job:
     affine: bool = False
     init_min_tri_angle: float = 16.0
     triangulate: bool = False
+    known: tuple[KnownCamera, ...] = ()
     match_only: bool = False
     seed: int = 0
     threads: int = 1
@@ -83,6 +104,10 @@ class Job:
         data["images"] = tuple(
             JobImage(**{**image, "params": tuple(image["params"]), "pose": tuple(image["pose"])})
             for image in data["images"]
+        )
+        data["known"] = tuple(
+            KnownCamera(**{**c, "params": tuple(c["params"]), "pose": tuple(c["pose"])})
+            for c in data["known"]
         )
         data["pairs"] = tuple((int(i), int(j)) for i, j in data["pairs"])
         return Job(**data)
@@ -154,6 +179,11 @@ class JobResult:
             facts.component for facts in self.photos.values() if facts.component is not None
         )
         return tuple(sizes[number] for number in sorted(sizes))
+
+    @property
+    def suspicious(self) -> bool:
+        """Whether the model is probably wrong; False without one."""
+        return self.inconsistent_pairs > SUSPICIOUS
 
     @staticmethod
     def from_json(data: dict[str, Any]) -> JobResult:

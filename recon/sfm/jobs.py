@@ -13,7 +13,7 @@ from pathlib import Path
 from recon.capture.types import GivenPoses, Photo
 from recon.formats.lens import ColmapCamera, Lens, colmap_from_lens
 from recon.sfm.context import SfmContext
-from recon.sfm.job import Job, JobImage, JobResult
+from recon.sfm.job import Job, JobImage, JobResult, KnownCamera
 from recon.sfm.options import Quality
 from recon.sfm.pairs import Pair
 from recon.sfm.photos import work_size, write_work_copy, write_work_mask
@@ -75,6 +75,7 @@ def run_job(
     neighbours: int = 0,
     init_angle: float = 16.0,
     triangulate: bool = False,
+    known: tuple[KnownCamera, ...] = (),
 ) -> JobResult:
     """Write the working copies that are missing and run the worker.
 
@@ -87,6 +88,7 @@ def run_job(
         neighbours: match each photo also with so many that look most like it.
         init_angle: degrees that the starting pair must subtend.
         triangulate: poses are given, only find points.
+        known: cameras to start from; only the other photos are placed.
 
     Raises:
         SfmError: pycolmap failed.
@@ -106,6 +108,7 @@ def run_job(
         neighbours=neighbours,
         init_angle=init_angle,
         triangulate=triangulate,
+        known=known,
     )
 
 
@@ -120,6 +123,7 @@ def run_on_copies(
     neighbours: int = 0,
     init_angle: float = 16.0,
     triangulate: bool = False,
+    known: tuple[KnownCamera, ...] = (),
     match_only: bool = False,
 ) -> JobResult:
     """Run the worker on working copies that are there; see `run_job`.
@@ -146,6 +150,7 @@ def run_on_copies(
         affine=effort.affine,
         init_min_tri_angle=init_angle,
         triangulate=triangulate,
+        known=known,
         match_only=match_only,
         seed=options.seed,
         threads=options.thread_count,

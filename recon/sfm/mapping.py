@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -15,20 +15,16 @@ import pycolmap
 
 from recon.sfm.job import Job, JobImage, JobResult, Link, PhotoFacts
 from recon.sfm.options import SfmStage
+from recon.sfm.posed import extend, map_into, mapper_options, triangulate
 from recon.sfm.refine import refine
 from recon.sfm.retrieval import similar_pairs
+from recon.sfm.stopping import Report, check
 from recon.sfm.support import agreement, inconsistent_share
-
-Report = Callable[[str, int, int, str], None]
 
 _PAIRS_PER_CALL = 64
 _IMAGES_PER_CALL = 4
 _MIN_INLIERS = 15
 """Verified matches that make two photos a pair: COLMAP's own threshold."""
-
-
-class Stopped(Exception):
-    """The parent asked to stop."""
 
 
 class _Clock:
@@ -63,12 +59,12 @@ def run_job(job: Job, token: pycolmap.CancellationToken, report: Report) -> JobR
             models = [triangulate(job, token, report)]
     elif not job.match_only:
         with clock.stage("mapping"):
-            models = map_photos(job, token, report)
+            models = [extend(job, token, report)] if job.known else map_photos(job, token, report)
         if models:
             report("refining", 0, 1, "refining all cameras together")
             with clock.stage("refining"):
                 refine(models[0], token)
-            _check(token)
+            check(token)
     return _finish(job, models, clock)
 
 
@@ -132,7 +128,7 @@ def _extract_chunk(
         device=pycolmap.Device.cpu,
         cancellation_token=token,
     )
-    _check(token)
+    check(token)
 
 
 def _camera_of(job: Job, image: JobImage) -> int | None:
@@ -169,7 +165,7 @@ def match(job: Job, token: pycolmap.CancellationToken, report: Report) -> None:
             device=pycolmap.Device.cpu,
             cancellation_token=token,
         )
-        _check(token)
+        check(token)
         report("matching", before + start + len(chunk), len(job.pairs), "matching pairs")
 
 
@@ -202,73 +198,12 @@ def map_photos(
     job: Job, token: pycolmap.CancellationToken, report: Report
 ) -> list[pycolmap.Reconstruction]:
     """Incremental mapping; the models, largest first; empty if none could be started."""
-    options = pycolmap.IncrementalPipelineOptions()
-    options.random_seed = job.seed
-    options.num_threads = job.threads
+    options = mapper_options(job)
     options.min_model_size = 3
     options.mapper.init_min_tri_angle = job.init_min_tri_angle
-    options.image_names = [image.file for image in job.images]
-    output = Path(job.scratch) / "models"
-    shutil.rmtree(output, ignore_errors=True)
-    output.mkdir(parents=True)
-    total = len(job.images)
-    registered = 2
-
-    def count() -> None:
-        nonlocal registered
-        registered = min(registered + 1, total)
-        report("mapping", registered, total, "placing photos")
-
-    report("mapping", 0, total, "looking for two photos to start from")
-    models = pycolmap.incremental_mapping(
-        database_path=job.database,
-        image_path=job.photos,
-        output_path=output,
-        options=options,
-        next_image_callback=count,
-        cancellation_token=token,
-    )
-    _check(token)
-    return sorted(models.values(), key=lambda model: -model.num_reg_images())
-
-
-def triangulate(
-    job: Job, token: pycolmap.CancellationToken, report: Report
-) -> pycolmap.Reconstruction:
-    """Points for the given cameras, which stay as they are."""
-    posed = {image.file: image for image in job.images}
-    given = pycolmap.Reconstruction()
-    with pycolmap.Database.open(job.database) as database:
-        for camera in database.read_all_cameras():
-            given.add_camera_with_trivial_rig(camera)
-        for stored in database.read_all_images():
-            if stored.name not in posed:
-                continue
-            pose = np.array(posed[stored.name].pose).reshape(4, 4)
-            image = pycolmap.Image(
-                name=stored.name, camera_id=stored.camera_id, image_id=stored.image_id
-            )
-            rigid = pycolmap.Rigid3d(pycolmap.Rotation3d(pose[:3, :3]), pose[:3, 3])
-            given.add_image_with_trivial_frame(image, rigid)
-    options = pycolmap.IncrementalPipelineOptions()
-    options.random_seed = job.seed
-    options.num_threads = job.threads
-    output = Path(job.scratch) / "triangulated"
-    shutil.rmtree(output, ignore_errors=True)
-    output.mkdir(parents=True)
-    report("points", 0, 1, "triangulating points from the given poses")
-    model = pycolmap.triangulate_points(
-        reconstruction=given,
-        database_path=job.database,
-        image_path=job.photos,
-        output_path=output,
-        clear_points=True,
-        options=options,
-        refine_intrinsics=False,
-        cancellation_token=token,
-    )
-    _check(token)
-    return model
+    report("mapping", 0, len(job.images), "looking for two photos to start from")
+    models = map_into("models", job, options, token, report, placed=2)
+    return sorted(models, key=lambda model: -model.num_reg_images())
 
 
 def _finish(job: Job, models: list[pycolmap.Reconstruction], clock: _Clock) -> JobResult:
@@ -353,8 +288,3 @@ def enlarge(model: pycolmap.Reconstruction, images: dict[str, JobImage]) -> None
     for camera_id, job_image in sizes.items():
         model.camera(camera_id).rescale(job_image.width, job_image.height)
     model.update_point_3d_errors()
-
-
-def _check(token: pycolmap.CancellationToken) -> None:
-    if token.is_cancelled:
-        raise Stopped

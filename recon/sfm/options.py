@@ -13,6 +13,9 @@ from recon.sfm.locate import KnownDistance
 
 Quality = Literal["draft", "standard", "high"]
 
+EFFORT: dict[Quality, int] = {"draft": 0, "standard": 1, "high": 2}
+"""Qualities in their order."""
+
 SfmStage = Literal["photos", "features", "matching", "mapping", "refining", "points", "undistort"]
 """The parts of the work, in order; some are left out where poses are given."""
 

@@ -153,7 +153,7 @@ def _report(context: SfmContext, solution: Solution, scene: PosedScene) -> SfmRe
         inconsistent_pairs=solution.inconsistent_pairs,
         components=solution.components or (len(scene.views),),
         stages=tuple(context.stages.values()),
-        notices=solution.location.notices,
+        notices=solution.notices + solution.location.notices,
         unit=solution.location.unit,
         north=solution.location.north,
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -13,7 +14,10 @@ import numpy as np
 from recon.capture.load import MIN_PHOTOS
 from recon.capture.types import Capture, GivenPoses
 from recon.formats.colmap import read_model
+from recon.formats.lens import PosedLens
+from recon.sfm.cache import forget_solution
 from recon.sfm.context import Evidence, SfmContext, Solution
+from recon.sfm.extend import extend_model, fits, notice
 from recon.sfm.job import JobImage, JobResult
 from recon.sfm.jobs import EFFORTS, Effort, copies_folder, effort_for, job_images, run_job
 from recon.sfm.looks import look_at_photos
@@ -28,9 +32,6 @@ from recon.sfm.pairs import (
     sequential_pairs,
 )
 from recon.sfm.reasons import FEW_KEYPOINTS, nothing_placed, why_lost
-
-SUSPICIOUS = 0.03
-"""Above this share of contradicting pairs a model is probably wrong."""
 
 _FEW, _VERY_FEW, _HOPELESS = 0.9, 0.6, 0.3
 _SMALL_SET, _EXHAUSTIVE_RETRY, _FAR_OVERLAP = 24, 150, 25
@@ -55,8 +56,12 @@ class Attempt:
     finer: bool = False
 
 
-def solve(context: SfmContext) -> Solution:
+def solve(context: SfmContext, known: Mapping[str, PosedLens] | None = None) -> Solution:
     """Structure from motion from nothing but the photos.
+
+    Args:
+        context: the call's.
+        known: photo name -> camera in an earlier model, to be gone on from.
 
     Raises:
         NothingPlaced: no attempt placed at least three photos.
@@ -66,10 +71,18 @@ def solve(context: SfmContext) -> Solution:
     effort = effort_for(context.options.quality, photos)
     pairs, neighbours = choose_pairs([photo.name for photo in photos], effort.overlap)
     best: JobResult | None = None
+    notices: tuple[str, ...] = ()
+    largest = max(max(photo.width, photo.height) for photo in photos)
+    attempts = _attempts(effort, context.options.quality, largest)
+    output = context.folder / "attempt"
+    if known:
+        best = extend_model(context, effort, known, output)
+        _adopt(output, context.folder)
+        notices = (notice(best, known),)
+        attempts = [] if fits(best, known) else attempts
     tried: set[tuple[Effort, float, int]] = set()
     hasty = False
-    largest = max(max(photo.width, photo.height) for photo in photos)
-    for attempt in _attempts(effort, context.options.quality, largest):
+    for attempt in attempts:
         if best is not None and not _worth_trying(best, attempt, len(photos)):
             continue
         if attempt.effort.affine and not context.options.thorough:
@@ -83,7 +96,6 @@ def solve(context: SfmContext) -> Solution:
             continue
         tried.add(same)
         images = job_images(photos, attempt.effort.long_side)
-        output = context.folder / "attempt"
         result = run_job(
             context,
             attempt.effort,
@@ -96,7 +108,7 @@ def solve(context: SfmContext) -> Solution:
         if best is None or _score(result) > _score(best):
             best = result
             _adopt(output, context.folder)
-    assert best is not None  # the first attempt is always made
+    assert best is not None  # there is always something to try
     images = job_images(photos, effort.long_side)
     evidence = _evidence(context, effort, images, best)
     if len(best.registered) < MIN_PHOTOS:
@@ -115,6 +127,7 @@ def solve(context: SfmContext) -> Solution:
         inconsistent_pairs=_known(best.inconsistent_pairs),
         evidence=evidence,
         hasty=hasty,
+        notices=notices,
     )
 
 
@@ -167,7 +180,7 @@ def _attempts(effort: Effort, quality: Quality, largest: int) -> list[Attempt]:
 
 def _worth_trying(best: JobResult, attempt: Attempt, photos: int) -> bool:
     share = len(best.registered) / photos
-    wrong = best.inconsistent_pairs > SUSPICIOUS
+    wrong = best.suspicious
     if attempt.reach == "bridges":
         return _FEW <= share < 1.0 and not wrong
     if not attempt.effort.affine:
@@ -221,11 +234,12 @@ def _score(result: JobResult) -> tuple[bool, int]:
 
     Between equals the earlier attempt wins: affine features are placed less exactly.
     """
-    return not result.inconsistent_pairs > SUSPICIOUS, len(result.registered)
+    return not result.suspicious, len(result.registered)
 
 
 def _adopt(output: Path, folder: Path) -> None:
-    """Make an attempt's model the folder's own."""
+    """Make an attempt's model the folder's own; what vouched for the one before is gone."""
+    forget_solution(folder)
     for name in MODEL_FILES:
         (folder / name).unlink(missing_ok=True)
         if (output / name).is_file():

@@ -19,9 +19,11 @@ from recon.sfm.cache import (
     load_solution,
     pose_key,
     save_solution,
+    solved_before,
     with_model_points,
 )
 from recon.sfm.context import Evidence, SfmContext, Solution
+from recon.sfm.extend import worth_extending
 from recon.sfm.fill import fill_points
 from recon.sfm.locate import locate
 from recon.sfm.normalise import normalise
@@ -170,10 +172,19 @@ def find_solution(context: SfmContext, given: GivenPoses | None, key: str) -> So
     """
     solution = load_solution(context, given, key)
     if solution is None:
-        forget_solution(context.folder)
-        solution = solve(context) if given is None else _from_given(context, given)
+        if given is None:
+            solution = solve(context, known_cameras(context))
+        else:
+            solution = _from_given(context, given)
         save_solution(context, solution, key)
     return solution
+
+
+def known_cameras(context: SfmContext) -> dict[str, PosedLens]:
+    """Cameras of earlier solutions beside the context's folder, the one of most photos."""
+    folders = (context.folder.parent / name for name in (SFM_FOLDER, CHECK_FOLDER))
+    best = max((solved_before(context, folder) for folder in folders), key=len)
+    return best if worth_extending(best, context.capture) else {}
 
 
 def borrow_solution(work_dir: Path, key: str) -> None:
@@ -228,5 +239,6 @@ def _from_given(context: SfmContext, given: GivenPoses) -> Solution:
             solution = fill_points(context, solution)
         else:
             return solution
+    forget_solution(context.folder)
     write_model(context.folder, ColmapModel(solution.cameras, solution.points))
     return with_model_points(context.folder, solution)

@@ -20,7 +20,8 @@ import numpy  # noqa: F401
 import pycolmap
 
 from recon.sfm.job import Job
-from recon.sfm.mapping import Stopped, run_job
+from recon.sfm.mapping import run_job
+from recon.sfm.stopping import Stopped
 
 
 def main() -> int:

@@ -1,0 +1,136 @@
+"""Photos added to a capture whose cameras are known."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sfm_room import alignment_errors, make_room
+
+from recon.capture import load_capture
+from recon.formats.colmap import read_model
+from recon.sfm import SfmOptions, load_report, pose_capture
+from recon.sfm.cache import solved_before
+from recon.sfm.context import SfmContext
+from recon.sfm.extend import fits, notice, worth_extending
+from recon.sfm.job import JobResult, PhotoFacts
+from recon.sfm.survey import known_cameras
+
+pytest.importorskip("pycolmap")
+
+OPTIONS = SfmOptions(quality="draft", long_side=200, threads=2)
+LATE = {"003.png": "late a.png", "008.png": "late b.png"}
+
+
+def context(folder: Path, options: SfmOptions = OPTIONS) -> SfmContext:
+    return SfmContext(
+        load_capture(folder), options, folder / "run" / "sfm", lambda event: None, lambda: False
+    )
+
+
+@pytest.fixture(scope="module")
+def grown(tmp_path_factory):
+    """A room in ten photos, two of which come after the others were solved; one is renamed."""
+    folder = tmp_path_factory.mktemp("grown")
+    room = make_room(folder, 10)
+    images = folder / "images"
+    for name in LATE:
+        (images / name).rename(folder / name)
+    pose_capture(load_capture(folder), folder / "run", OPTIONS)
+    before = read_model(folder / "run" / "sfm").images
+    for name, new in LATE.items():
+        (folder / name).rename(images / new)
+    (images / "000.png").rename(images / "first.png")
+    told: list[str] = []
+    scene = pose_capture(
+        load_capture(folder), folder / "run", OPTIONS, lambda event: told.append(event.text)
+    )
+    names = LATE | {"000.png": "first.png"}
+    return folder, before, scene, {names.get(n, n): pose for n, pose in room.poses.items()}, told
+
+
+def test_new_photos_join_the_known_cameras(grown):
+    folder, before, scene, truth, told = grown
+    assert load_report(folder / "run").notices == (
+        "kept the cameras of 8 photos and placed 2 of 2 new photos beside them",
+    )
+    assert "going on from the cameras that are known" in told
+    assert "looking for two photos to start from" not in told
+    assert len(scene.views) == 10
+    rotation, position = alignment_errors(
+        {view.name: view.camera.cam_from_world for view in scene.views}, truth
+    )
+    assert rotation.max() < 0.5
+    assert position.max() < 0.01
+    # The world is still that of the first model.
+    after = read_model(folder / "run" / "sfm").images
+    extent = np.ptp([posed.centre for posed in before.values()], axis=0).max()
+    for name in set(before) & set(after):
+        assert np.linalg.norm(before[name].centre - after[name].centre) < 0.02 * extent
+
+
+def test_the_same_again_is_taken_as_it_is(grown):
+    folder, _, scene, _, _ = grown
+
+    def fail(event):
+        raise AssertionError(event)
+
+    again = pose_capture(load_capture(folder), folder / "run", OPTIONS, fail)
+    assert [view.name for view in again.views] == [view.name for view in scene.views]
+
+
+def test_only_what_can_be_built_upon_is_known(grown, tmp_path):
+    folder = grown[0]
+    full = context(folder)
+    assert len(solved_before(full, full.folder)) == 10
+    # Nothing is new, so there is nothing to place.
+    assert known_cameras(full) == {}
+    for options in (replace(OPTIONS, seed=1), replace(OPTIONS, quality="standard")):
+        other = context(folder, options)
+        assert solved_before(other, other.folder) == {}
+    assert solved_before(full, tmp_path) == {}
+    copy = tmp_path / "sfm"
+    shutil.copytree(full.folder, copy)
+    text = (copy / "solution.json").read_text()
+    for broken in (
+        text.replace('"inconsistent_pairs": ', '"inconsistent_pairs": 0.5, "was": '),
+        text.replace('"quality": "draft"', '"quality": "best"'),
+        text.replace('"contents": {', '"contents": [], "was": {'),
+        "[" * 100_000,
+    ):
+        (copy / "solution.json").write_text(broken)
+        assert solved_before(full, copy) == {}
+    (copy / "solution.json").write_text(text)
+    (copy / "images.bin").write_bytes(b"\1")
+    assert solved_before(full, copy) == {}
+
+
+def outcome(old: int, placed: int, lost: int, inconsistent: float = 0.0) -> JobResult:
+    parts = [0] * (old + placed) + [None] * lost
+    photos = {f"{i:02d}.jpg": PhotoFacts(900, 3, part) for i, part in enumerate(parts)}
+    return JobResult(photos, (), 500, 1.0, 4.0, inconsistent, {})
+
+
+@pytest.mark.parametrize(
+    ("result", "good", "words"),
+    [
+        (outcome(8, 2, 0), True, "kept the cameras of 8 photos and placed 2 of 2 new photos"),
+        (outcome(8, 19, 1), True, "placed 19 of 20 new photos"),
+        (outcome(8, 0, 1), False, "anew, since 0 of 1 new photo found a place"),
+        (outcome(8, 2, 0, 0.1), False, "anew, since 2 new photos contradict the cameras of 8"),
+    ],
+)
+def test_what_does_not_fit_is_looked_for_anew(result, good, words):
+    known = dict.fromkeys(list(result.photos)[:8])
+    assert fits(result, known) is good
+    assert words in notice(result, known)
+
+
+def test_an_old_model_smaller_than_what_is_added_is_no_start(grown):
+    capture = load_capture(grown[0])
+    assert not worth_extending(dict.fromkeys("abcd"), capture)
+    assert worth_extending(dict.fromkeys("abcde"), capture)
+    assert not worth_extending(dict.fromkeys("abcdefghij"), capture)
