@@ -7,7 +7,7 @@ import os
 import pytest
 from PIL import Image
 
-from recon.capture import load_capture
+from recon.capture import load_capture, scan
 from recon.capture.split import every_eighth
 from recon.errors import CaptureError
 
@@ -162,3 +162,18 @@ def test_there_must_be_such_a_folder_with_enough_photos(tmp_path, write_photo):
 def test_at_least_one_photo_is_held_out(count):
     split = every_eighth([f"{index:03d}" for index in range(count)]).split
     assert sum(side == "test" for side in split.values()) == (count + 7) // 8
+
+
+def test_a_folder_of_far_too_many_files_is_refused_soon(scene, monkeypatch):
+    monkeypatch.setattr(scan, "MAX_FILES", 9)
+    with pytest.raises(CaptureError, match="more than 9 photos"):
+        load_capture(scene)
+    monkeypatch.undo()
+    for index in range(30):
+        (scene / "images" / f"{index}.txt").write_text("x")
+    monkeypatch.setattr(scan, "MAX_ENTRIES", 39)
+    with pytest.raises(CaptureError, match="more than 39 files") as caught:
+        load_capture(scene)
+    assert "folder of their own" in caught.value.remedy.replace("\n", " ")
+    monkeypatch.setattr(scan, "MAX_ENTRIES", 40)
+    assert len(load_capture(scene).photos) == 10

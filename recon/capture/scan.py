@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 
 from PIL import Image
@@ -19,6 +20,9 @@ from recon.formats.images import MAX_PIXELS
 
 EXTENSIONS = frozenset({".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".heic", ".heif"})
 MAX_FILES = 20_000
+MAX_ENTRIES = 200_000
+"""Files and folders of any kind that are looked through for photos."""
+
 MAX_DEPTH = 8
 MIN_SIDE = 32
 _HEIC = frozenset({".heic", ".heif"})
@@ -45,37 +49,42 @@ def find_photos(image_dir: Path, root: Path) -> list[Path]:
     Hidden files, recon's own output and whatever resolves outside `root` are left out.
 
     Raises:
-        CaptureError: more than MAX_FILES photos.
+        CaptureError: more than MAX_FILES photos, or MAX_ENTRIES files.
     """
     inside = root.resolve()
     found: list[Path] = []
-    for path in _walk(image_dir, inside, MAX_DEPTH):
-        found.append(path)
-        if len(found) > MAX_FILES:
+    for count, path in enumerate(_walk(image_dir, inside, MAX_DEPTH), start=1):
+        if path is not None:
+            found.append(path)
+        if len(found) > MAX_FILES or count > MAX_ENTRIES:
             raise CaptureError(
-                f"more than {MAX_FILES} photos",
+                f"more than {MAX_FILES:,} photos"
+                if len(found) > MAX_FILES
+                else f"more than {MAX_ENTRIES:,} files, most of which are no photos",
                 where=image_dir,
-                remedy="choose a few hundred that overlap well and put them in a folder of "
-                "their own",
+                remedy="choose a few hundred photos that overlap well and put them in a folder "
+                "of their own",
             )
     return sorted(found, key=lambda path: path.relative_to(image_dir).as_posix())
 
 
-def _walk(folder: Path, inside: Path, depth: int) -> Iterator[Path]:
+def _walk(folder: Path, inside: Path, depth: int) -> Iterator[Path | None]:
+    """Photos in and below a folder, and None for whatever else lies there."""
     try:
-        entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+        entries = sorted(islice(os.scandir(folder), MAX_ENTRIES + 1), key=lambda e: e.name)
     except OSError:
         return
     for entry in entries:
         path = Path(entry.path)
-        if entry.name.startswith(".") or not _is_inside(path, inside):
+        hidden = entry.name.startswith(".")
+        if not hidden and path.suffix.lower() in EXTENSIONS and entry.is_file():
+            yield path if _is_inside(path, inside) else None
             continue
-        if entry.is_dir():
-            # Links to folders are not followed: they may form cycles.
-            if depth > 0 and entry.name not in _NOT_PHOTOS and not entry.is_symlink():
-                yield from _walk(path, inside, depth - 1)
-        elif entry.is_file() and path.suffix.lower() in EXTENSIONS:
-            yield path
+        yield None
+        # Links to folders are not followed: they may form cycles.
+        wanted = not hidden and depth > 0 and entry.name not in _NOT_PHOTOS
+        if wanted and entry.is_dir(follow_symlinks=False):
+            yield from _walk(path, inside, depth - 1)
 
 
 def _is_inside(path: Path, inside: Path) -> bool:
