@@ -71,6 +71,13 @@ RECON_FN F8 sqrt_(F8 a) {
   return r;
 }
 
+RECON_FN vf4 sqrt_(vf4 a) {
+  vf4 r;
+  for (int i = 0; i < 4; ++i)
+    r[i] = __builtin_sqrtf(a[i]);
+  return r;
+}
+
 RECON_FN F8 swap_halves(F8 a) {
   return F8(__builtin_shufflevector(a.v, a.v, 4, 5, 6, 7, 0, 1, 2, 3));
 }

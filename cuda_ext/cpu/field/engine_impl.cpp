@@ -42,11 +42,11 @@ public:
   recon_cpu::StepResult train_step(const FieldShape &shape, const FieldState &state,
                                    const MarchOptions &march,
                                    const recon_cpu::StepOptions &options) override {
-    const recon_cpu::StepResult result =
-        forward_backward(shape, state, march, options, options.rays, nullptr,
-                         [&](int64_t i, RayState &ray, TrainRay &train) {
-                           random_ray(shape, state, options, i, ray, train);
-                         });
+    const recon_cpu::StepResult result = forward_backward(
+        shape, state, march, options, options.rays, nullptr,
+        [&](int64_t i, RayState &ray, TrainRay &train) {
+          random_ray(shape, images_.data(), image_count_, state.exposure, options, i, ray, train);
+        });
     update(shape, state, options);
     return result;
   }
@@ -58,17 +58,7 @@ public:
     const recon_cpu::StepResult result =
         forward_backward(shape, state, march, options, rays.n, color,
                          [&](int64_t i, RayState &ray, TrainRay &train) {
-                           for (int k = 0; k < 3; ++k) {
-                             ray.origin[k] =
-                                 (rays.origin[3 * i + k] - shape.centre[k]) / shape.half;
-                             ray.direction[k] = rays.direction[3 * i + k];
-                             train.background[k] = rays.background[3 * i + k];
-                           }
-                           ray.jitter = rays.jitter[i];
-                           float rgba[4];
-                           std::memcpy(rgba, rays.target + 4 * i, sizeof(rgba));
-                           finish_ray(state, rays.image[i], rgba,
-                                      1.0f / (3.0f * static_cast<float>(rays.n)), ray, train);
+                           given_ray(shape, rays, state.exposure, i, ray, train);
                          });
     for (int level = 0; level < shape.active; ++level)
       scatter_level(shape, level, groups_, table + shape.offset[level] * kFeatures, nullptr);
@@ -123,47 +113,6 @@ private:
                                     (kOut + 3 * kHidden + kGeometry + kEncoded + kHidden));
   }
 
-  // What a ray needs besides origin, direction, jitter and background (all set before).
-  void finish_ray(const FieldState &state, int image, const float rgba[4], float scale,
-                  RayState &ray, TrainRay &train) const {
-    train.image = image;
-    train.scale = scale;
-    for (int k = 0; k < 3; ++k) {
-      train.target[k] = rgba[k] + (1.0f - rgba[3]) * train.background[k];
-      train.gain[k] = state.exposure == nullptr ? 1.0f : expf(state.exposure[3 * image + k]);
-    }
-    sh_basis(3, ray.direction, train.sphere);
-  }
-
-  // Ray i of a step: a random pixel of a random photo.
-  void random_ray(const FieldShape &shape, const FieldState &state, const recon_cpu::StepOptions &o,
-                  int64_t i, RayState &ray, TrainRay &train) const {
-    const uint32_t seed = mix32(o.seed * 0x9e3779b9u + static_cast<uint32_t>(o.step));
-    const uint32_t id = static_cast<uint32_t>(i);
-    auto pick = [&](uint32_t what, int n) {
-      return static_cast<int>(
-          static_cast<uint64_t>(random_bits(seed, id, what)) * static_cast<uint64_t>(n) >> 32);
-    };
-    const int index = pick(0, image_count_);
-    const FieldImage &image = images_[index];
-    const int x = pick(1, image.view.width), y = pick(2, image.view.height);
-    ray.jitter = random_unit(seed, id, 3);
-    for (int k = 0; k < 3; ++k)
-      train.background[k] = o.random_background
-                                ? random_unit(seed, id, static_cast<uint32_t>(4 + k))
-                                : o.background[k];
-    float direction[3], rgba[4];
-    camera_ray(shape, image.view, static_cast<float>(x) + 0.5f, static_cast<float>(y) + 0.5f,
-               direction, ray);
-    const int64_t at = static_cast<int64_t>(y) * image.view.width + x;
-    for (int k = 0; k < 4; ++k)
-      rgba[k] = static_cast<float>(image.rgba[4 * at + k]) * (1.0f / 255.0f);
-    float scale = 1.0f / (3.0f * static_cast<float>(o.rays));
-    if (image.weight != nullptr)
-      scale *= static_cast<float>(image.weight[at]) * (1.0f / 255.0f);
-    finish_ray(state, index, rgba, scale, ray, train);
-  }
-
   template <class MakeRay>
   recon_cpu::StepResult forward_backward(const FieldShape &shape, const FieldState &state,
                                          const MarchOptions &march,
@@ -185,6 +134,7 @@ private:
       ray_image_.reserve(rays);
       context.exposure_grad = ray_exposure_.data();
     }
+    const MarchTable table = space_.table();
     run_chunks(kGroups, [&](int g, int thread) {
       Group &group = groups_[g];
       group.gradients.n = 0;
@@ -199,7 +149,7 @@ private:
         const int n = static_cast<int>(last - begin < kChunkRays ? last - begin : kChunkRays);
         for (int i = 0; i < n; ++i) {
           make(begin + i, states[i], train[i]);
-          start_ray(space_, shape, states[i]);
+          start_ray(table, shape.contracted, states[i]);
           if (context.exposure_grad != nullptr)
             ray_image_[begin + i] = train[i].image;
         }

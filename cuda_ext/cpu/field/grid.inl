@@ -145,13 +145,6 @@ void update_grid(const FieldShape &shape, const FieldWeights &weights, float *de
   const int64_t slab = static_cast<int64_t>(g) * g;
   Buffer<double> sums; // of opacity over the cells that are seen, and their number, for each slab
   sums.reserve(2 * g);
-  auto stretch_at = [&](int x, int y, int z) {
-    const float inv = 1.0f / static_cast<float>(g);
-    const float u[3] = {(static_cast<float>(x) + 0.5f) * inv, (static_cast<float>(y) + 0.5f) * inv,
-                        (static_cast<float>(z) + 0.5f) * inv};
-    float p[3];
-    return box_from_unit(shape.contracted, u, p);
-  };
   run_chunks(g, [&](int z, int thread) {
     Scratch &s = scratch[thread];
     const double start = recon_cpu::thread_seconds();
@@ -174,18 +167,15 @@ void update_grid(const FieldShape &shape, const FieldWeights &weights, float *de
     for (int y = 0; y < g; ++y)
       for (int x = 0; x < g; ++x) {
         const int64_t cell = z * slab + static_cast<int64_t>(y) * g + x;
-        if (density[cell] < 0.0f)
-          continue;
         const uint32_t id = static_cast<uint32_t>(cell);
-        const int every = bits[cell >> 3] >> (cell & 7) & 1 ? o.occupied_every : o.all_every;
-        if (every > 1 && random_bits(o.seed, id, 0) % static_cast<uint32_t>(every) != 0)
+        if (!cell_is_due(o, id, occupied(bits, cell), density[cell]))
           continue;
         const int at = block.n++;
         const int corner[3] = {x, y, z};
+        float u[3];
+        point_in_cell(o, g, corner, id, u);
         for (int i = 0; i < 3; ++i)
-          block.u[i][at] = (static_cast<float>(corner[i]) +
-                            random_unit(o.seed, id, static_cast<uint32_t>(1 + i))) /
-                           static_cast<float>(g);
+          block.u[i][at] = u[i];
         block.dt[at] = o.shortest;
         cells[at] = cell;
         if (block.n == kRows)
@@ -197,7 +187,8 @@ void update_grid(const FieldShape &shape, const FieldWeights &weights, float *de
       for (int x = 0; x < g; ++x) {
         const float d = density[z * slab + static_cast<int64_t>(y) * g + x];
         if (d >= 0.0f) {
-          total += static_cast<double>(min_(d * o.shortest * stretch_at(x, y, z), 1.0f));
+          total +=
+              static_cast<double>(min_(d * o.shortest * stretch_of_cell(shape, x, y, z), 1.0f));
           count += 1.0;
         }
       }
@@ -219,7 +210,8 @@ void update_grid(const FieldShape &shape, const FieldWeights &weights, float *de
         int byte = 0;
         for (int i = 0; i < 8; ++i) {
           const float d = density[cell + i];
-          byte |= (d >= 0.0f && d * o.shortest * stretch_at(x + i, y, z) >= threshold) << i;
+          byte |= (d >= 0.0f && d * o.shortest * stretch_of_cell(shape, x + i, y, z) >= threshold)
+                  << i;
         }
         bits[cell >> 3] = static_cast<uint8_t>(byte);
       }

@@ -12,15 +12,12 @@ void set_march(Space &space, const MarchOptions &options) {
   if (space.count > 0 && std::memcmp(&space.options, &options, sizeof(options)) == 0)
     return;
   space.options = options;
-  constexpr int kMost = 1 << 16;
-  int n = 0;
-  for (float t = options.near; t < options.far && n < kMost; ++n) {
-    space.t.reserve(n + 1 + kLanes, true);
-    space.dt.reserve(n + 1 + kLanes, true);
-    space.t[n] = t;
-    space.dt[n] = step_length(t, options.shortest, options.cone);
-    t += space.dt[n];
-  }
+  const int n = for_march_steps(options, [&](int i, float t, float dt) {
+    space.t.reserve(i + 1 + kLanes, true);
+    space.dt.reserve(i + 1 + kLanes, true);
+    space.t[i] = t;
+    space.dt[i] = dt;
+  });
   space.t.reserve(n + 1 + kLanes, true);
   space.dt.reserve(n + 1 + kLanes, true);
   for (int i = n; i < n + kLanes; ++i) {
@@ -30,61 +27,14 @@ void set_march(Space &space, const MarchOptions &options) {
   space.count = n;
 }
 
-namespace {
-
-RECON_FN bool occupied(const uint8_t *bits, int64_t cell) {
-  return bits[cell >> 3] >> (cell & 7) & 1;
-}
-
-// First index whose interval ends behind distance t.
-int first_behind(const Space &space, float t) {
-  int lo = 0, hi = space.count;
-  while (lo < hi) {
-    const int mid = (lo + hi) / 2;
-    if (space.t[mid] + space.dt[mid] > t)
-      hi = mid;
-    else
-      lo = mid + 1;
-  }
-  return lo;
-}
-
-RECON_FN int cell_of(float u, int cells) {
-  const int c = static_cast<int>(u * static_cast<float>(cells));
-  return c < 0 ? 0 : (c >= cells ? cells - 1 : c);
-}
-
-} // namespace
-
-// Sets where a ray, whose origin and direction are given, starts and ends.
-void start_ray(const Space &space, const FieldShape &shape, RayState &ray) {
-  ray.transmittance = 1.0f;
-  ray.k = 0;
-  ray.end = space.count;
-  if (shape.contracted)
-    return;
-  float enter = 0.0f, leave = space.options.far;
-  for (int i = 0; i < 3; ++i) {
-    const float d = ray.direction[i];
-    const float inv = 1.0f / (d >= 0.0f ? max_(d, 1e-12f) : min_(d, -1e-12f));
-    const float a = (-1.0f - ray.origin[i]) * inv, b = (1.0f - ray.origin[i]) * inv;
-    enter = max_(enter, min_(a, b));
-    leave = min_(leave, max_(a, b));
-  }
-  ray.k = first_behind(space, enter);
-  ray.end = leave > enter ? first_behind(space, leave) + 1 : ray.k;
-  ray.end = ray.end < space.count ? ray.end : space.count;
-}
-
 // Appends up to `most` samples of a ray to the block and moves the ray on. Returns how many; fewer
 // than `most` when the ray has left the scene.
 int march(const Space &space, const FieldShape &shape, RayState &ray, int index, int most,
           Block &block) {
   const int g = shape.grid, coarse = g / kCoarse;
   const F8 jitter(ray.jitter), side(static_cast<float>(g));
-  // A step in the unit cube is at most this share of one in box space.
-  const float shrink = shape.contracted ? 0.25f : 0.5f;
-  const float reach = 0.8f / (static_cast<float>(coarse) * shrink);
+  const float reach = coarse_reach(shape);
+  const MarchTable table = space.table();
   int n = 0;
   while (ray.k < ray.end && n < most) {
     {
@@ -94,16 +44,10 @@ int march(const Space &space, const FieldShape &shape, RayState &ray, int index,
       for (int i = 0; i < 3; ++i)
         p[i] = ray.origin[i] + t * ray.direction[i];
       unit_from_box(shape.contracted, p, u);
-      const int64_t cell =
-          (static_cast<int64_t>(cell_of(u[2], coarse)) * coarse + cell_of(u[1], coarse)) * coarse +
-          cell_of(u[0], coarse);
-      if (space.coarse[cell] == 0) {
-        const int steps = static_cast<int>(reach / space.dt[ray.k]);
+      if (space.coarse[cell_at(u, coarse)] == 0) {
+        const int steps = steps_at_once(table, ray.k, reach);
         if (steps > 0) {
-          // Steps grow along the way: as many of them as the first and the last one allow.
-          const int last = ray.k + steps < space.count ? ray.k + steps : space.count - 1;
-          const int fewer = static_cast<int>(reach / space.dt[last]);
-          ray.k += fewer > 0 ? fewer : 1;
+          ray.k += steps;
           continue;
         }
       }
@@ -208,10 +152,7 @@ int64_t trace(const Space &space, const FieldShape &shape, const FieldWeights &w
       Lap composite(seconds);
       for (int i = 0; i < block.n; ++i) {
         RayState &ray = rays[block.ray[i]];
-        const float before = ray.transmittance;
-        const bool open = before >= space.options.min_transmittance;
-        const float w = open ? before * block.opacity[i] : 0.0f;
-        ray.transmittance = before - w;
+        const float w = blend(block.opacity[i], space.options.min_transmittance, ray.transmittance);
         block.weight[i] = w > space.options.min_weight ? w : 0.0f;
         block.after[i] = ray.transmittance;
       }

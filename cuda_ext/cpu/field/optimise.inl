@@ -30,12 +30,6 @@ struct Corrections {
   float at(int64_t step) const { return rate[step <= kCorrections ? step - 1 : kCorrections - 1]; }
 };
 
-RECON_FN float adam_step(float g, float rate, const StepOptions &o, float &m, float &v) {
-  m = o.beta1 * m + (1.0f - o.beta1) * g;
-  v = o.beta2 * v + (1.0f - o.beta2) * g * g;
-  return rate * m / (sqrtf(v) + o.epsilon);
-}
-
 // Squares of small gradients are denormal, which costs a hundred cycles each: they count as 0 while
 // this lives.
 struct FlushDenormals {
@@ -90,12 +84,8 @@ void adam_level(float *records, uint16_t *half, int64_t count, float *grad, uint
       vf4u *p = reinterpret_cast<vf4u *>(record);
       vf4u *m = reinterpret_cast<vf4u *>(record + kRecordFirst);
       vf4u *v = reinterpret_cast<vf4u *>(record + kRecordSecond);
-      const vf4 m1 = o.beta1 * *m + (1.0f - o.beta1) * g;
-      const vf4 v1 = o.beta2 * *v + (1.0f - o.beta2) * g * g;
-      vf4 root;
-      for (int k = 0; k < 4; ++k)
-        root[k] = __builtin_sqrtf(v1[k]);
-      const vf4 p1 = *p - rate * m1 / (root + o.epsilon);
+      vf4 m1 = *m, v1 = *v;
+      const vf4 p1 = *p - adam_step(g, rate, o.beta1, o.beta2, o.epsilon, m1, v1);
       *m = m1;
       *v = v1;
       *p = p1;
@@ -118,7 +108,7 @@ void adam_dense(float *p, float *m, float *v, const float *grad, int64_t n, floa
                 const StepOptions &o) {
   for (int64_t i = 0; i < n; ++i)
     if (grad[i] * 0.0f == 0.0f)
-      p[i] -= adam_step(grad[i], rate, o, m[i], v[i]);
+      p[i] -= adam_step(grad[i], rate, o.beta1, o.beta2, o.epsilon, m[i], v[i]);
 }
 
 } // namespace

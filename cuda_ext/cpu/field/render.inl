@@ -6,21 +6,6 @@ RECON_BEGIN
 
 namespace {
 
-// The ray of a pixel position in box space. Returns z-depth over distance.
-float camera_ray(const FieldShape &shape, const recon_cpu::View &view, float px, float py,
-                 float scene_direction[3], RayState &ray) {
-  const float c[3] = {(px - view.cx) / view.fx, (py - view.cy) / view.fy, 1.0f};
-  const float inv = 1.0f / sqrtf(c[0] * c[0] + c[1] * c[1] + 1.0f);
-  const float *r = view.rotation, *t = view.translation;
-  for (int i = 0; i < 3; ++i) {
-    scene_direction[i] = (r[i] * c[0] + r[3 + i] * c[1] + r[6 + i] * c[2]) * inv;
-    const float centre = -(r[i] * t[0] + r[3 + i] * t[1] + r[6 + i] * t[2]);
-    ray.origin[i] = (centre - shape.centre[i]) / shape.half;
-    ray.direction[i] = scene_direction[i];
-  }
-  return inv;
-}
-
 // Colours of the block's samples that count, in the order of `rows`.
 void block_color(const FieldWeights &weights, const Block &block, const int *rows, int n,
                  const float *ray_bias, float *memory, float *color) {
@@ -51,6 +36,7 @@ void render_view(const Space &space, const FieldShape &shape, const FieldWeights
                  float *depth, Scratch *scratch) {
   using namespace recon_cpu;
   constexpr int kSide = 8, kPixels = kSide * kSide;
+  const MarchTable table = space.table();
   const int tiles_x = static_cast<int>(div_up(view.width, kSide));
   const int tiles_y = static_cast<int>(div_up(view.height, kSide));
   run_chunks(tiles_x * tiles_y, [&](int tile, int thread) {
@@ -65,12 +51,11 @@ void render_view(const Space &space, const FieldShape &shape, const FieldWeights
     alignas(32) float ray_bias[(kPixels + kSparePad) * kHidden];
     alignas(32) float out[(kRows + kSparePad) * kOut];
     for (int i = 0; i < n; ++i) {
-      float d[3];
       z_share[i] = camera_ray(shape, view, static_cast<float>(x0 + i % w) + 0.5f,
-                              static_cast<float>(y0 + i / w) + 0.5f, d, rays[i]);
-      sh_basis(3, d, sphere + i * kSphere);
+                              static_cast<float>(y0 + i / w) + 0.5f, rays[i]);
+      sh_basis(3, rays[i].direction, sphere + i * kSphere);
       rays[i].jitter = 0.5f;
-      start_ray(space, shape, rays[i]);
+      start_ray(table, shape.contracted, rays[i]);
       rgb[i][0] = rgb[i][1] = rgb[i][2] = sum_t[i] = sum_w[i] = 0.0f;
     }
     layer<kSphere, kHidden, Finish::linear>(sphere, kSphere, weights.mlp + kColor1Sphere, ray_bias,

@@ -7,8 +7,8 @@
 #include "cpu/parallel.h"
 #include "cpu/simd.h"
 #include "recon/math/field.h"
-#include "recon/math/random.h"
-#include "recon/math/sh.h"
+#include "recon/math/grid.h"
+#include "recon/math/rays.h"
 
 RECON_BEGIN
 
@@ -27,15 +27,6 @@ constexpr int kRows = 96;      // samples of a block: whole tiles of rows, whole
 constexpr int kSparePad = 8;   // rows that a tile may touch behind the last one
 constexpr int kChunkRays = 48; // rays that are composited together
 constexpr int kGroups = 32;    // of rays: each sums weight gradients by itself, in order
-constexpr int kCoarse = 4;     // cells of the occupancy grid along a side of a coarse cell
-
-// A ray in box space and how far it has come.
-struct RayState {
-  float origin[3], direction[3]; // the direction has unit length
-  float jitter;
-  int k, end; // next and last index into the marching table
-  float transmittance;
-};
 
 // Samples under evaluation: positions in the unit cube, distances, then what the networks made of
 // them. `weight` is 0 for samples behind the end of their ray and for those too faint to count.
@@ -59,6 +50,8 @@ struct Space {
   Buffer<uint8_t> bits;    // [grid^3 / 8]
   Buffer<uint8_t> coarse;  // [(grid / kCoarse)^3]: 1 where an occupied cell may be within one cell
   Buffer<uint8_t> coarse2; // scratch
+
+  MarchTable table() const { return {t.data(), dt.data(), count, options.far}; }
 };
 
 // A sample that counts, in the order of evaluation.
@@ -145,38 +138,5 @@ struct Lap {
     start = now;
   }
 };
-
-// Unit cube coordinates of a point in box space; returns by how much a step there is squeezed.
-template <class T> RECON_FN T unit_from_box(bool contracted, const T p[3], T u[3]) {
-  T stretch(1.0);
-  if (contracted) {
-    T q[3];
-    stretch = contract(p, q);
-    for (int i = 0; i < 3; ++i)
-      u[i] = q[i] * T(0.25) + T(0.5);
-  } else {
-    for (int i = 0; i < 3; ++i)
-      u[i] = p[i] * T(0.5) + T(0.5);
-  }
-  return stretch;
-}
-
-// Box coordinates of a point of the unit cube, and the stretch there.
-RECON_FN float box_from_unit(bool contracted, const float u[3], float p[3]) {
-  for (int i = 0; i < 3; ++i)
-    p[i] = contracted ? 4.0f * u[i] - 2.0f : 2.0f * u[i] - 1.0f;
-  if (!contracted)
-    return 1.0f;
-  float norm = 0.0f;
-  for (int i = 0; i < 3; ++i)
-    norm = max_(norm, max_(p[i], -p[i]));
-  if (norm <= 1.0f)
-    return 1.0f;
-  norm = min_(norm, 1.999f);
-  const float wide = 1.0f / (2.0f - norm);
-  for (int i = 0; i < 3; ++i)
-    p[i] *= wide / norm;
-  return wide * wide;
-}
 
 RECON_END

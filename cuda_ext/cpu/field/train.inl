@@ -4,16 +4,6 @@
 
 RECON_BEGIN
 
-// A training ray: what it should show, and what it showed.
-struct TrainRay {
-  float target[3];     // colour, premultiplied, of the photo over the background
-  float background[3]; // behind everything
-  float gain[3];       // exposure of its photo
-  float scale;         // of its loss
-  int image;
-  float sphere[kSphere]; // harmonics of its direction
-};
-
 // What a step is about, the same for all groups.
 struct StepContext {
   const Space *space;
@@ -108,21 +98,16 @@ void train_chunk(const StepContext &c, RayState *states, const TrainRay *rays, i
       color[s.ray][k] += s.weight * chunk.color[i * kOut + k];
   }
   for (int r = 0; r < n; ++r) {
-    const TrainRay &ray = rays[r];
-    const float t = states[r].transmittance;
-    behind[r] = 0.0f;
+    const RayOutcome out = ray_outcome(rays[r], color[r], states[r].transmittance, c.huber_delta);
+    behind[r] = out.behind;
     for (int k = 0; k < 3; ++k) {
-      const float shown = ray.gain[k] * color[r][k] + t * ray.background[k];
-      const float d = shown - ray.target[k];
-      group.loss += static_cast<double>(ray.scale * huber(d, c.huber_delta));
-      group.error += static_cast<double>(ray.scale * d * d);
-      const float g = ray.scale * huber_slope(d, c.huber_delta);
-      behind[r] += t * g * ray.background[k];
-      grad[r][k] = g * ray.gain[k];
+      group.loss += static_cast<double>(out.loss[k]);
+      group.error += static_cast<double>(out.error[k]);
+      grad[r][k] = out.grad[k];
       if (c.exposure_grad != nullptr)
-        c.exposure_grad[(first_ray + r) * 3 + k] = g * ray.gain[k] * color[r][k];
+        c.exposure_grad[(first_ray + r) * 3 + k] = out.exposure[k];
       if (c.rendered != nullptr)
-        c.rendered[(first_ray + r) * 3 + k] = shown;
+        c.rendered[(first_ray + r) * 3 + k] = out.shown[k];
     }
   }
   lap(kComposite);
@@ -145,17 +130,10 @@ void train_chunk(const StepContext &c, RayState *states, const TrainRay *rays, i
     const int rows = static_cast<int>(chunk.n - first < kRows ? chunk.n - first : kRows);
     for (int i = rows - 1; i >= 0; --i) {
       const Sample &s = chunk.samples[first + i];
-      const float *rgb = &chunk.color[(first + i) * kOut];
-      float along = 0.0f;
-      for (int k = 0; k < kOut; ++k)
+      for (int k = 3; k < kOut; ++k)
         d_out[i * kOut + k] = 0.0f;
-      for (int k = 0; k < 3; ++k) {
-        const float g = grad[s.ray][k];
-        along += g * rgb[k];
-        d_out[i * kOut + k] = s.weight * g * rgb[k] * (1.0f - rgb[k]);
-      }
-      d_raw[i] = s.dt * (s.after * along - behind[s.ray]);
-      behind[s.ray] += s.weight * along;
+      d_raw[i] = blend_vjp(&chunk.color[(first + i) * kOut], grad[s.ray], s.weight, s.after, s.dt,
+                           behind[s.ray], d_out + i * kOut);
     }
     const float *encoded = &chunk.encoded[first * kEncoded], *h1 = &chunk.hidden[first * kHidden];
     const float *geometry = &chunk.geometry[first * kGeometry];

@@ -28,6 +28,39 @@ template <class T> RECON_FN T contract(const T p[3], T out[3]) {
   return one / (inv * inv);
 }
 
+// Unit cube coordinates of a point in box space; returns by how much a step there is squeezed.
+template <class T> RECON_FN T unit_from_box(bool contracted, const T p[3], T u[3]) {
+  T stretch(1.0);
+  if (contracted) {
+    T q[3];
+    stretch = contract(p, q);
+    for (int i = 0; i < 3; ++i)
+      u[i] = q[i] * T(0.25) + T(0.5);
+  } else {
+    for (int i = 0; i < 3; ++i)
+      u[i] = p[i] * T(0.5) + T(0.5);
+  }
+  return stretch;
+}
+
+// Box coordinates of a point of the unit cube, and the stretch there.
+RECON_FN float box_from_unit(bool contracted, const float u[3], float p[3]) {
+  for (int i = 0; i < 3; ++i)
+    p[i] = contracted ? 4.0f * u[i] - 2.0f : 2.0f * u[i] - 1.0f;
+  if (!contracted)
+    return 1.0f;
+  float norm = 0.0f;
+  for (int i = 0; i < 3; ++i)
+    norm = max_(norm, max_(p[i], -p[i]));
+  if (norm <= 1.0f)
+    return 1.0f;
+  norm = min_(norm, 1.999f);
+  const float wide = 1.0f / (2.0f - norm);
+  for (int i = 0; i < 3; ++i)
+    p[i] *= wide / norm;
+  return wide * wide;
+}
+
 // The length of the marching step at distance t from the camera (box units): constant near by, then
 // growing with the distance as the footprint of a pixel does (`cone` radians), and with its square
 // where parallax can no longer tell depths apart.
@@ -78,6 +111,30 @@ template <class T> RECON_FN T opacity_of(T density, T length) {
 }
 template <class T> RECON_FN T sigmoid(T x) { return T(1.0) / (T(1.0) + exp_(T(0.0) - x)); }
 
+// Blends a sample of this opacity over what lies behind it, and moves the ray's transmittance on.
+// Returns the blending weight: 0 behind the end of the ray.
+RECON_FN float blend(float opacity, float min_transmittance, float &transmittance) {
+  const float weight = transmittance >= min_transmittance ? transmittance * opacity : 0.0f;
+  transmittance = transmittance - weight;
+  return weight;
+}
+
+// The derivative of `blend` and of the network's last activation, for samples that count, from the
+// last one of a ray to the first: `grad` (3) is the gradient in the ray's sum of colours, `behind`
+// holds the gradient's sum over all that lies behind. Gives the gradient in the colour before the
+// sigmoid; returns the one in the density.
+RECON_FN float blend_vjp(const float rgb[3], const float grad[3], float weight, float after,
+                         float dt, float &behind, float d_out[3]) {
+  float along = 0.0f;
+  for (int k = 0; k < 3; ++k) {
+    along += grad[k] * rgb[k];
+    d_out[k] = weight * grad[k] * rgb[k] * (1.0f - rgb[k]);
+  }
+  const float d_density = dt * (after * along - behind);
+  behind += weight * along;
+  return d_density;
+}
+
 // Huber loss, quadratic up to `delta`, and its derivative.
 template <class T> RECON_FN T huber(T d, T delta) {
   const T size = max_(d, T(0.0) - d);
@@ -85,6 +142,16 @@ template <class T> RECON_FN T huber(T d, T delta) {
 }
 template <class T> RECON_FN T huber_slope(T d, T delta) {
   return min_(max_(d, T(0.0) - delta), delta);
+}
+
+// Adam (Kingma and Ba 2015): moves the moments on and returns by how much the parameter falls.
+// `rate` holds the corrections of both moments' bias. T: a number or lanes of them.
+template <class T>
+RECON_FN T adam_step(T g, float rate, float beta1, float beta2, float epsilon, T &first,
+                     T &second) {
+  first = beta1 * first + (1.0f - beta1) * g;
+  second = beta2 * second + (1.0f - beta2) * g * g;
+  return rate * first / (sqrt_(second) + epsilon);
 }
 
 RECON_END
