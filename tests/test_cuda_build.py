@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import importlib.util
 import shutil
 import subprocess
@@ -18,6 +19,8 @@ from recon.kernels.registry import probe, training_backend
 
 ROOT = Path(__file__).resolve().parents[1]
 BUILT = importlib.util.find_spec("recon.kernels._native_cuda") is not None
+# Beside what `_native_cuda` has.
+FOR_TESTS = {"set_order", "run_planted"}
 
 
 @pytest.mark.skipif(not BUILT, reason="the CUDA kernels are not built: nvcc was not found")
@@ -30,6 +33,36 @@ def test_the_module_imports_and_speaks_of_the_gpu_without_failing() -> None:
 @pytest.mark.skipif(shutil.which("nvcc") is None, reason="nvcc was not found")
 def test_where_there_is_nvcc_the_kernels_are_built() -> None:
     assert BUILT, "nvcc is there, but the CUDA kernels were not built: run pip install again"
+
+
+def public(owner: object) -> set[str]:
+    return {name for name in vars(owner) if not name.startswith("_")}
+
+
+def stubbed(body: list[ast.stmt]) -> set[str]:
+    """Names that a stub defines."""
+    names: set[str] = set()
+    for node in body:
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            names.add(node.name)
+        elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+            names.add(node.target.id)
+    return {name for name in names if not name.startswith("_")}
+
+
+@pytest.mark.parametrize(
+    ("built", "stub", "own"),
+    [("_native", "_native", {"oracle"}), ("_host_cuda", "_native_cuda", FOR_TESTS)],
+)
+def test_stubs_have_the_names_of_the_modules(built: str, stub: str, own: set[str]) -> None:
+    """What pyright checks calls against is what is compiled; `_host_cuda` is `_native_cuda` and
+    what the tests need."""
+    module = pytest.importorskip(f"recon.kernels.{built}", reason=f"{built} is not built")
+    tree = ast.parse((ROOT / "recon" / "kernels" / f"{stub}.pyi").read_text())
+    assert stubbed(tree.body) == public(module) - own
+    for node in tree.body:
+        if isinstance(node, ast.ClassDef) and node.name in public(module):
+            assert stubbed(node.body) == public(getattr(module, node.name)), node.name
 
 
 @pytest.mark.slow

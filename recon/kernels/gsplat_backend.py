@@ -20,6 +20,7 @@ from recon.kernels.layout import (
     ROW_LOG_SCALE,
     ROW_OPACITY,
     ROW_SH_REST,
+    ROWS,
     AdamSettings,
     SplatStats,
     blocks_to_rows,
@@ -27,6 +28,7 @@ from recon.kernels.layout import (
     rows_to_blocks,
     unpack,
 )
+from recon.kernels.memory import give_back_cache, require_free
 from recon.kernels.ops import (
     BLUR,
     NEAR,
@@ -230,7 +232,15 @@ class GsplatBackend:
         return Engine(self._rasterization)
 
     def require_memory(self, splats: int, width: int, height: int, photo_bytes: int) -> None:
-        """Not known before: what gsplat allocates depends on the view."""
+        """Refuses what cannot fit; what gsplat itself allocates depends on the view and is not
+        known before."""
+        if self.device.type != "cuda":
+            return
+        give_back_cache(self.device)
+        # Parameters and two moments, twice while the set of splats changes, and a gradient.
+        need = photo_bytes + 7 * 4 * ROWS * splats
+        what = f"training {splats:,} splats at {width}x{height}"
+        require_free(what, need, torch.cuda.mem_get_info(self.device)[0], bound="at least")
 
     def set_threads(self, threads: int) -> None:
         """Nothing to set on a GPU."""

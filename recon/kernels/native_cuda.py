@@ -9,23 +9,26 @@ from __future__ import annotations
 
 import importlib
 from types import ModuleType
+from typing import TYPE_CHECKING, cast
 
 import torch
 
-from recon.errors import BackendUnavailable, TrainingError
+from recon.errors import BackendUnavailable
 from recon.kernels.block_engine import BlockEngine, native_view
 from recon.kernels.engine import StepTotals
 from recon.kernels.layout import ROWS, block_shape
+from recon.kernels.memory import GuardedEngine, give_back_cache, require_free
 from recon.kernels.ops import PinholeView, RasterOptions, RasterOutput, SplatTensors
 from recon.kernels.rasterize import rasterize
+
+if TYPE_CHECKING:
+    from recon.kernels import _native_cuda  # pyright: ignore[reportMissingModuleSource]
 
 # Room for (tile, splat) pairs that an engine starts with; it grows with what views need.
 FIRST_PAIRS = 1 << 18
 # Tiles that a splat of a trained scene touches on average, for the estimate before training: a
 # guess on the safe side of the few pixels that most splats are wide.
 PAIRS_PER_SPLAT = 8
-
-_MEMORY_REMEDY = "lower --max-splats or --resolution, or close what else uses the GPU"
 
 _BUILD_REMEDY = "install a CUDA toolkit (nvcc) of version 12 or newer, then: pip install ."
 
@@ -56,6 +59,11 @@ def load_native() -> ModuleType:
     return native
 
 
+def stream_of(device: torch.device) -> int:
+    """Handle of torch's current stream; 0 for the CPU, where the tests run."""
+    return torch.cuda.current_stream(device).cuda_stream if device.type == "cuda" else 0
+
+
 class Engine(BlockEngine):
     """See `recon.kernels.engine.SplatEngine`. Not for use by two threads at once.
 
@@ -65,14 +73,15 @@ class Engine(BlockEngine):
         pairs: room for (tile, splat) pairs at first.
     """
 
+    _engine: _native_cuda.Engine
+
     def __init__(self, native: ModuleType, device: torch.device, pairs: int = FIRST_PAIRS) -> None:
-        super().__init__(native, native.Engine(pairs), device)
+        engine = GuardedEngine(native.Engine(pairs), native.OutOfDeviceMemory, device)
+        super().__init__(native, cast("_native_cuda.Engine", engine), device)
         self._held: torch.Tensor | None = None
 
     def _queue(self) -> tuple[int, ...]:
-        if self._device.type != "cuda":
-            return (0,)
-        return (torch.cuda.current_stream(self._device).cuda_stream,)
+        return (stream_of(self._device),)
 
     def forward(
         self,
@@ -97,23 +106,14 @@ class Engine(BlockEngine):
         native_options = self._native.RenderOptions(
             *options.background, options.sh_degree, options.antialias, depth
         )
-        try:
-            self._engine.forward(
-                self._at(blocks, block_shape(n)),
-                n,
-                native_view(self._native, view),
-                native_options,
-                training,
-                *self._queue(),
-            )
-        except self._native.OutOfDeviceMemory as error:
-            raise _out_of_memory(error) from error
-
-    def _read(self, color: int, alpha: int, depth: int) -> None:
-        try:
-            super()._read(color, alpha, depth)
-        except self._native.OutOfDeviceMemory as error:
-            raise _out_of_memory(error) from error
+        self._engine.forward(
+            self._at(blocks, block_shape(n)),
+            n,
+            native_view(self._native, view),
+            native_options,
+            training,
+            *self._queue(),
+        )
 
     def loss(
         self, target: torch.Tensor, weight: torch.Tensor | None = None, ssim_weight: float = 0.2
@@ -141,13 +141,6 @@ class Engine(BlockEngine):
         return self._engine.allocated()
 
 
-def _out_of_memory(error: Exception) -> TrainingError:
-    return TrainingError(
-        f"the GPU has too little memory: {error}",
-        remedy=_MEMORY_REMEDY,
-    )
-
-
 class NativeCudaBackend:
     """Our own kernels on an NVIDIA GPU; see `recon.kernels.engine.TrainingBackend`.
 
@@ -173,13 +166,9 @@ class NativeCudaBackend:
         work = self._native.engine_bytes(splats, pairs, width, height, False, True)
         # Parameters and two moments, twice while the set of splats changes.
         need = work + photo_bytes + 2 * 3 * 4 * ROWS * splats
-        free = self._native.memory()[0]
-        if need > free:
-            raise TrainingError(
-                f"training {splats:,} splats at {width}x{height} takes about {need / 1e9:.1f} GB of"
-                f" GPU memory, of which {free / 1e9:.1f} GB are free",
-                remedy=_MEMORY_REMEDY,
-            )
+        give_back_cache(self.device)
+        what = f"training {splats:,} splats at {width}x{height}"
+        require_free(what, need, self._native.memory()[0])
 
     def set_threads(self, threads: int) -> None:
         """Nothing to set on a GPU."""

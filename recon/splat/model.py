@@ -18,6 +18,7 @@ from recon.formats.splat_cloud import SplatCloud
 from recon.geometry import Camera
 from recon.kernels import layout
 from recon.kernels.engine import SplatEngine
+from recon.kernels.memory import typed_out_of_memory
 from recon.kernels.ops import NEAR, RasterOptions, SplatTensors
 from recon.kernels.registry import training_backend
 from recon.model import RenderOptions, RenderOutput
@@ -43,6 +44,7 @@ class SplatModel:
 
     Raises:
         BackendUnavailable: the backend does not work here.
+        TrainingError: the GPU has too little memory.
     """
 
     method = "splat"
@@ -57,7 +59,8 @@ class SplatModel:
     ) -> None:
         kernels = training_backend(backend)
         self._rows = rows.cpu()
-        self._blocks = layout.rows_to_blocks(rows.to(kernels.device))
+        with typed_out_of_memory():
+            self._blocks = layout.rows_to_blocks(rows.to(kernels.device))
         self._engine = kernels.engine()
         self._lock = threading.Lock()
         self._clipped: torch.Tensor | None = None
@@ -70,9 +73,13 @@ class SplatModel:
         return len(self._rows)
 
     def render(self, camera: Camera, options: RenderOptions | None = None) -> RenderOutput:
-        """See `recon.model`."""
+        """See `recon.model`.
+
+        Raises:
+            TrainingError: a GPU has too little memory for it.
+        """
         options = options or RenderOptions()
-        with self._lock:
+        with self._lock, typed_out_of_memory():
             self._forward(self._engine, camera, options)
             out = self._engine.output()
             color, alpha, depth_sum = (

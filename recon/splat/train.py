@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from recon.errors import TrainingError
+from recon.kernels.memory import typed_out_of_memory
 from recon.kernels.ops import RasterOptions
 from recon.kernels.registry import training_backend
 from recon.scene import PosedScene
@@ -38,7 +39,7 @@ class SplatTrainer(LoopTrainer):
 
     Raises:
         BackendUnavailable: the backend asked for does not train here.
-        TrainingError: no training views or no points.
+        TrainingError: no training views or no points, or too little memory on a GPU.
     """
 
     def __init__(
@@ -59,11 +60,12 @@ class SplatTrainer(LoopTrainer):
         self._order: list[int] = []
         self._dropped = 0
         self._skipped = 0
-        if not (resume and self._resume()):
-            rows = initial_rows(scene, options, np.random.default_rng(options.seed))
-            rows = rows[morton_order(rows[:, :3])].to(self._backend.device)
-            self._state = SplatState.from_rows(rows)
-            self._first_count = self._state.n
+        with typed_out_of_memory():
+            if not (resume and self._resume()):
+                rows = initial_rows(scene, options, np.random.default_rng(options.seed))
+                rows = rows[morton_order(rows[:, :3])].to(self._backend.device)
+                self._state = SplatState.from_rows(rows)
+                self._first_count = self._state.n
 
     def _resume(self) -> bool:
         found = newest_readable(self._dir, METHOD, load_checkpoint, self._notices.append)

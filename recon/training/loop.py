@@ -13,6 +13,7 @@ from typing import Protocol
 import numpy as np
 
 from recon.formats.images import load_rgb8
+from recon.kernels.memory import typed_out_of_memory
 from recon.model import (
     CheckpointEvent,
     EvalEvent,
@@ -126,16 +127,17 @@ class LoopTrainer(ABC):
         """See `recon.model.Trainer`.
 
         Raises:
-            TrainingError: the loss is no longer finite.
+            TrainingError: the loss is no longer finite, or a GPU's memory ran out.
         """
         for text in self._notices:
             yield NoticeEvent(self._step, text)
         self._notices.clear()
         clock = Clock(self._seconds)
-        for event in self._events(clock):
-            # What a listener does meanwhile, hold training up for instance, is not training.
-            with clock.paused():
-                yield event
+        with typed_out_of_memory():
+            for event in self._events(clock):
+                # What a listener does meanwhile, hold training up for instance, is not training.
+                with clock.paused():
+                    yield event
 
     def _events(self, clock: Clock) -> Iterator[TrainEvent]:
         options = self._limits
