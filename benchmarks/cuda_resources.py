@@ -73,7 +73,7 @@ def compile_and_report(source: Path, arch: str, folder: Path) -> list[Kernel]:
     run = subprocess.run(command, capture_output=True, text=True, check=False)
     if run.returncode != 0:
         raise SystemExit(run.stderr)
-    return parse(source.name, run.stderr)
+    return parse(str(source.relative_to(NATIVE / "cuda")), run.stderr)
 
 
 def main() -> None:
@@ -84,7 +84,7 @@ def main() -> None:
         raise SystemExit("nvcc was not found")
     kernels = []
     with tempfile.TemporaryDirectory() as folder:
-        for source in sorted((NATIVE / "cuda").glob("*.cu")):
+        for source in sorted((NATIVE / "cuda").rglob("*.cu")):
             kernels += compile_and_report(source, args.arch, Path(folder))
     print(f"{'kernel':40s} {'source':20s} registers  shared  spilled   ({args.arch})")
     for k in kernels:

@@ -16,8 +16,8 @@ def test_steps_touch_no_memory_but_their_own(tmp_path: Path) -> None:
     compiler = shutil.which("g++") or shutil.which("clang++")
     if compiler is None:
         pytest.skip("no g++ or clang++ to build with AddressSanitizer")
-    sources = sorted(p for p in (NATIVE / "cuda").glob("*.cu") if p.name != "device.cu")
-    own = ("check.cpp", "device.cpp", "executor.cpp", "fibre.cpp")
+    sources = sorted(p for p in (NATIVE / "cuda").rglob("*.cu") if p.name != "device.cu")
+    own = ("check.cpp", "check_field.cpp", "device.cpp", "executor.cpp", "fibre.cpp")
     sources += [NATIVE / "host_exec" / name for name in own]
     program = tmp_path / "check"
     flags = ["-std=gnu++20", "-O1", "-g", "-ffp-contract=off", "-fno-sanitize-recover=all"]

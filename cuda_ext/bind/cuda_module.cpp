@@ -2,6 +2,7 @@
 // engine with its kernels run on the CPU (see host_exec/). Arrays come as addresses of device
 // memory: the Python side (recon/kernels/native_cuda.py) checks type, shape, device and contiguity.
 
+#include "bind/cuda_field.h"
 #include "bind/types.h"
 #include "cuda/engine.h"
 
@@ -32,6 +33,7 @@ NB_MODULE(RECON_MODULE, m) {
   m.doc() = "CUDA kernels of recon.";
   nb::exception<OutOfDeviceMemory>(m, "OutOfDeviceMemory");
   recon_bind::bind_types(m);
+  bind_cuda_field(m);
 
   m.def("device_count", &device_count);
   m.def("device_problem", [] { return std::string(device_problem()); });

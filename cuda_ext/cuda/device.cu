@@ -65,6 +65,11 @@ void *pinned_allocate(size_t bytes) {
 
 void pinned_release(void *memory) { cudaFreeHost(memory); }
 
+void copy_to_device(void *to, const void *from, size_t bytes, Stream stream) {
+  check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyHostToDevice, static_cast<cudaStream_t>(stream)),
+        "copying to the GPU");
+}
+
 void copy_to_host(void *to, const void *from, size_t bytes, Stream stream) {
   check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToHost, static_cast<cudaStream_t>(stream)),
         "copying from the GPU");

@@ -34,8 +34,9 @@ void device_release(void *memory);
 void *pinned_allocate(size_t bytes);
 void pinned_release(void *memory);
 
-void copy_to_host(void *to, const void *from, size_t bytes, Stream stream); // asynchronous
-void fill_zero(void *memory, size_t bytes, Stream stream);                  // asynchronous
+void copy_to_device(void *to, const void *from, size_t bytes, Stream stream); // asynchronous
+void copy_to_host(void *to, const void *from, size_t bytes, Stream stream);   // asynchronous
+void fill_zero(void *memory, size_t bytes, Stream stream);                    // asynchronous
 void synchronise(Stream stream);
 
 // A mark in a stream that can be asked whether it was passed, without waiting.

@@ -188,11 +188,6 @@ __global__ void __launch_bounds__(kThreads)
 
 void photometric_loss(const Frame &f, const uint8_t *target,
                       const recon_types::LossOptions &options, Stream stream) {
-#if defined(__CUDACC__)
-  using Grid = dim3;
-#else
-  using Grid = host_exec::Dim3;
-#endif
   const float scale = 1.0f / (3.0f * static_cast<float>(f.pixels()));
   const LossScales scales = {(1.0f - options.ssim_weight) * scale, options.ssim_weight * scale,
                              options.weight};

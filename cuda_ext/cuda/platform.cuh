@@ -3,6 +3,7 @@
 
 #if defined(__CUDACC__)
 
+#include <cuda_fp16.h>
 #include <cuda_runtime.h>
 
 // An array of N elements of T shared by a block. Elements are loaded and stored whole: under the
@@ -18,11 +19,18 @@
 #endif
 
 #include <cstdint>
+#include <cstring>
 
 #include "cuda/device.h"
 #include "recon/math/scalar.h"
 
 namespace recon_cuda {
+
+#if defined(__CUDACC__)
+using Grid = dim3;
+#else
+using Grid = host_exec::Dim3;
+#endif
 
 constexpr uint32_t kAllLanes = 0xffffffffu;
 constexpr int kWarp = 32;
@@ -45,6 +53,49 @@ RECON_FN float fma_(float a, float b, float c) {
   return __fmaf_rn(a, b, c);
 #else
   return a * b + c;
+#endif
+}
+
+// A load of what all lanes read and no kernel of the same launch writes.
+RECON_FN float4 load_uniform(const float4 *from) {
+#if defined(__CUDA_ARCH__)
+  return __ldg(from);
+#else
+  return *from;
+#endif
+}
+
+// Finite numbers in half precision, as 16-bit patterns.
+RECON_FN float half_to_float(uint32_t half) {
+#if defined(__CUDA_ARCH__)
+  return __half2float(__ushort_as_half(static_cast<unsigned short>(half)));
+#else
+  // The exponent moves into place by a product, which is exact for denormals too.
+  const uint32_t magnitude = (half & 0x7fffu) << 13, sign = (half & 0x8000u) << 16;
+  float out;
+  std::memcpy(&out, &magnitude, sizeof(out));
+  out *= 0x1p112f;
+  return sign != 0 ? -out : out;
+#endif
+}
+
+// Rounds to nearest, ties to even; magnitudes are limited to the largest half.
+RECON_FN uint32_t float_to_half(float x) {
+  x = x > 65504.0f ? 65504.0f : x < -65504.0f ? -65504.0f : x;
+#if defined(__CUDA_ARCH__)
+  return __half_as_ushort(__float2half_rn(x));
+#else
+  uint32_t bits;
+  std::memcpy(&bits, &x, sizeof(bits));
+  const uint32_t sign = bits >> 16 & 0x8000u, magnitude = bits & 0x7fffffffu;
+  if (magnitude >= 0x38800000u)
+    return sign | ((magnitude - 0x38000000u + 0xfffu + (magnitude >> 13 & 1u)) >> 13);
+  // Below the smallest normal half, adding 1/2 lets the adder round to multiples of 2^-24.
+  float small;
+  std::memcpy(&small, &magnitude, sizeof(small));
+  small += 0.5f;
+  std::memcpy(&bits, &small, sizeof(bits));
+  return sign | (bits - 0x3f000000u);
 #endif
 }
 

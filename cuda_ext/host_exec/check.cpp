@@ -1,45 +1,18 @@
-// Runs whole training steps of the CUDA engine on the CPU, for a build with AddressSanitizer
+// Runs whole training steps of the CUDA engines on the CPU, for a build with AddressSanitizer
 // (tests/test_cuda_sanitized.py): scenes and views of many sizes, in several orders of threads.
 // Ends with 0 when all results are finite.
+
+#include "host_exec/check.h"
 
 #include "cuda/engine.h"
 #include "host_exec/executor.h"
 
-#include <cmath>
 #include <cstdio>
-#include <cstdlib>
-#include <vector>
 
+using namespace check;
 using namespace recon_types;
 
 namespace {
-
-// Uniform in -1..1.
-float random_float(uint32_t &state) {
-  state = state * 1664525u + 1013904223u;
-  return static_cast<float>(state >> 8) / static_cast<float>(1u << 23) - 1.0f;
-}
-
-// Device memory with the same content as a vector; freed with the object, so that the sanitizer
-// watches its bounds.
-template <class T> struct Device {
-  T *data;
-  size_t count;
-  explicit Device(const std::vector<T> &from) : count(from.size()) {
-    data = static_cast<T *>(std::malloc(count * sizeof(T) + 1));
-    for (size_t i = 0; i < count; ++i)
-      data[i] = from[i];
-  }
-  ~Device() { std::free(data); }
-  Device(const Device &) = delete;
-};
-
-bool all_finite(const Device<float> &values) {
-  for (size_t i = 0; i < values.count; ++i)
-    if (!std::isfinite(values.data[i]))
-      return false;
-  return true;
-}
 
 struct Case {
   int splats, width, height;
@@ -109,6 +82,12 @@ int main() {
         std::fprintf(stderr, "not finite: %d splats at %dx%d\n", c.splats, c.width, c.height);
         return 1;
       }
+    for (const int64_t samples : {1, 8192})
+      for (const bool contracted : {false, true})
+        if (!run_field(13, 7, samples, contracted)) {
+          std::fprintf(stderr, "not finite: a field\n");
+          return 1;
+        }
   }
   std::puts("all steps are finite");
   return 0;

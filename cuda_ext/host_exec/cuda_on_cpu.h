@@ -92,6 +92,12 @@ template <class T> T atomicAdd(T *at, T value) {
   return before;
 }
 
+inline uint32_t atomicOr(uint32_t *at, uint32_t bits) {
+  const uint32_t before = *at;
+  *at = before | bits;
+  return before;
+}
+
 // An array of N elements of T shared by a block. Elements are loaded and stored whole.
 #define RECON_SHARED(T, name, N) static thread_local host_exec::SharedArray<T, (N)> name
 

@@ -30,6 +30,9 @@ void *device_allocate(size_t bytes) {
 void device_release(void *memory) { host_exec::release(memory); }
 void *pinned_allocate(size_t bytes) { return std::calloc(1, bytes); }
 void pinned_release(void *memory) { std::free(memory); }
+void copy_to_device(void *to, const void *from, size_t bytes, Stream) {
+  std::memcpy(to, from, bytes);
+}
 void copy_to_host(void *to, const void *from, size_t bytes, Stream) {
   std::memcpy(to, from, bytes);
 }

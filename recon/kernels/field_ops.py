@@ -158,8 +158,9 @@ class StepSettings:
 
 @dataclass(frozen=True)
 class StepResult:
-    """loss: as trained; error: mean squared error; marched: samples whose density was evaluated;
-    live: those of them with a colour and gradients."""
+    """loss: as trained; error: mean squared error; marched: samples in front of the ends of their
+    rays, on the CPU also the few that it evaluated behind; live: those of them with a colour and
+    gradients."""
 
     loss: float
     error: float

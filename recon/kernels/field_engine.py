@@ -1,0 +1,392 @@
+"""What the engines of the hash-grid field share: tensors, and a native engine driven with them.
+
+See `recon.kernels.field_ops` for the semantics.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from recon.errors import OptionError
+from recon.kernels.block_engine import native_view
+from recon.kernels.field_ops import (
+    FEATURES,
+    LEVELS,
+    RECORD,
+    WEIGHTS,
+    FieldShape,
+    March,
+    StepResult,
+    StepSettings,
+)
+from recon.kernels.layout import checked_address
+from recon.kernels.ops import PinholeView
+
+
+@dataclass
+class FieldWeights:
+    """What rendering needs: table (entries, FEATURES) float16, mlp (WEIGHTS,) float32, occupied
+    (grid^3 / 8,) uint8, one bit a cell, x fastest."""
+
+    table: torch.Tensor
+    mlp: torch.Tensor
+    occupied: torch.Tensor
+
+    def clone(self) -> FieldWeights:
+        return FieldWeights(self.table.clone(), self.mlp.clone(), self.occupied.clone())
+
+    def to(self, device: torch.device) -> FieldWeights:
+        """The same on a device; shared where it is there already."""
+        return FieldWeights(*(part.to(device) for part in (self.table, self.mlp, self.occupied)))
+
+
+@dataclass
+class FieldState:
+    """What training changes, in place.
+
+    Attributes:
+        records: (entries, RECORD) float32: FEATURES parameters of an entry of the table, as many
+            first and second moments, number of updates, padding.
+        weights: the rounded table, the networks and the occupied cells.
+        mlp_first, mlp_second: moments of the networks.
+        density: (grid^3,) float32, what the occupancy grid remembers; under 0 where no training
+            camera looks.
+        exposure, exposure_first, exposure_second: (photos, 3) float32 log gains, or None.
+    """
+
+    records: torch.Tensor
+    weights: FieldWeights
+    mlp_first: torch.Tensor
+    mlp_second: torch.Tensor
+    density: torch.Tensor
+    exposure: torch.Tensor | None = None
+    exposure_first: torch.Tensor | None = None
+    exposure_second: torch.Tensor | None = None
+
+    def to(self, device: torch.device) -> FieldState:
+        """The same on a device; shared where it is there already."""
+
+        def optional(part: torch.Tensor | None) -> torch.Tensor | None:
+            return None if part is None else part.to(device)
+
+        return FieldState(
+            records=self.records.to(device),
+            weights=self.weights.to(device),
+            mlp_first=self.mlp_first.to(device),
+            mlp_second=self.mlp_second.to(device),
+            density=self.density.to(device),
+            exposure=optional(self.exposure),
+            exposure_first=optional(self.exposure_first),
+            exposure_second=optional(self.exposure_second),
+        )
+
+
+@dataclass(frozen=True)
+class TrainImage:
+    """rgba (H, W, 4) uint8, colours premultiplied; weight (H, W) uint8, 255 counts fully, or
+    None."""
+
+    view: PinholeView
+    rgba: torch.Tensor
+    weight: torch.Tensor | None = None
+
+
+@dataclass(frozen=True)
+class Rays:
+    """Rays given from outside: origin, direction, background (N, 3), jitter (N,), target (N, 4)
+    premultiplied colour and alpha, all float32; image (N,) int32."""
+
+    origin: torch.Tensor
+    direction: torch.Tensor
+    jitter: torch.Tensor
+    target: torch.Tensor
+    background: torch.Tensor
+    image: torch.Tensor
+
+
+@dataclass(frozen=True)
+class FieldGradients:
+    """Gradients of table, mlp and exposure, and the colour (N, 3) of each ray."""
+
+    table: torch.Tensor
+    mlp: torch.Tensor
+    exposure: torch.Tensor | None
+    color: torch.Tensor
+
+
+class NativeFieldEngine(ABC):
+    """Works on states and weights given with each call, all of one `shape` and on `device`. Not for
+    use by two threads at once.
+
+    Args:
+        native: the compiled module, which has the types of arguments.
+        engine: an engine of it.
+        shape: of the field.
+        device: where all tensors are.
+    """
+
+    def __init__(self, native: Any, engine: Any, shape: FieldShape, device: torch.device) -> None:
+        assert (native.LEVELS, native.FEATURES, native.WEIGHTS) == (LEVELS, FEATURES, WEIGHTS)
+        assert native.RECORD == RECORD
+        self.shape = shape
+        self.device = device
+        self._native = native
+        self._engine = engine
+        self._images: tuple[TrainImage, ...] = ()
+        self._shape = native.FieldShape(
+            list(shape.resolutions),
+            shape.log2_table,
+            shape.grid,
+            shape.contracted,
+            list(shape.centre),
+            shape.half,
+            shape.density_bias,
+        )
+        assert tuple(self._shape.offsets) == shape.offsets
+
+    def _queue(self) -> tuple[int, ...]:
+        """The last argument of native calls that queue work, where there is one."""
+        return ()
+
+    def _at(self, tensor: torch.Tensor | None, shape: tuple[int, ...], dtype: torch.dtype) -> int:
+        return checked_address(tensor, shape, dtype, self.device.type)
+
+    def _empty(self, *shape: int) -> torch.Tensor:
+        return torch.empty(shape, device=self.device)
+
+    def _zeros(self, *shape: int) -> torch.Tensor:
+        return torch.zeros(shape, device=self.device)
+
+    def use_levels(self, count: int) -> None:
+        """From now on only the first `count` levels have features; those of the others are 0."""
+        self._shape.active = count
+
+    def set_images(self, images: tuple[TrainImage, ...]) -> None:
+        """The photos that random rays come from, in main memory."""
+        images = tuple(
+            TrainImage(
+                i.view,
+                i.rgba.to(self.device),
+                None if i.weight is None else i.weight.to(self.device),
+            )
+            for i in images
+        )
+        self._images = images  # keeps the memory alive
+        self._engine.set_images(
+            [
+                (
+                    self._at(i.rgba, (i.view.height, i.view.width, 4), torch.uint8),
+                    self._at(i.weight, (i.view.height, i.view.width), torch.uint8),
+                    native_view(self._native, i.view),
+                )
+                for i in images
+            ],
+            *self._queue(),
+        )
+
+    @abstractmethod
+    def require_memory(self, rays: int, batch: int, photo_bytes: int) -> None:
+        """Refuse a training that will not fit the device, before it begins.
+
+        Args:
+            rays: the most of a step.
+            batch: the most samples with colour and gradients that a step aims at.
+            photo_bytes: of the training photos.
+
+        Raises:
+            TrainingError: it will not fit.
+        """
+
+    @abstractmethod
+    def visible_density(self, near: float, *, carve: bool = False) -> torch.Tensor:
+        """A first `FieldState.density`: 0 in cells that some training camera sees farther than
+        `near` (box units), -1 elsewhere; with `carve` also -1 where a photo is transparent."""
+
+    def use_grid(self, weights: FieldWeights) -> None:
+        """Take over the occupied cells; must be called before anything that marches."""
+        self._engine.set_occupancy(self._shape, self._weights(weights)[2], *self._queue())
+
+    def update_grid(
+        self,
+        state: FieldState,
+        *,
+        seed: int,
+        occupied_every: int,
+        all_every: int,
+        decay: float,
+        shortest: float,
+        threshold: float,
+    ) -> None:
+        """Look again at one in `occupied_every` occupied cells and one in `all_every` of all, and
+        use the outcome. A cell is occupied when a step of length `shortest` (stretched where space
+        is contracted) is more opaque than `threshold`, or than the mean over all seen cells."""
+        table, mlp, bits = self._weights(state.weights)
+        self._engine.update_grid(
+            self._shape,
+            table,
+            mlp,
+            self._at(state.density, (self.shape.grid**3,), torch.float32),
+            bits,
+            self._native.GridOptions(
+                seed=seed,
+                occupied_every=occupied_every,
+                all_every=all_every,
+                decay=decay,
+                shortest=shortest,
+                threshold=threshold,
+            ),
+            *self._queue(),
+        )
+
+    def train_step(self, state: FieldState, march: March, settings: StepSettings) -> StepResult:
+        """One step on random rays: forward, backward and update, in place."""
+        if not self._images:
+            raise OptionError("set_images must be called before a training step")
+        return StepResult(
+            *self._engine.train_step(
+                self._shape,
+                self._state(state),
+                _march(self._native, march),
+                _step(self._native, settings),
+                *self._queue(),
+            )
+        )
+
+    def gradients(
+        self, state: FieldState, march: March, settings: StepSettings, rays: Rays
+    ) -> tuple[StepResult, FieldGradients]:
+        """The same on given rays, without an update."""
+        n = len(rays.origin)
+        out = FieldGradients(
+            table=self._zeros(self.shape.entries, FEATURES),
+            mlp=self._zeros(WEIGHTS),
+            exposure=None if state.exposure is None else torch.zeros_like(state.exposure),
+            color=self._zeros(n, 3),
+        )
+        result = self._engine.gradients(
+            self._shape,
+            self._state(state),
+            _march(self._native, march),
+            _step(self._native, settings),
+            n,
+            [
+                self._at(rays.origin, (n, 3), torch.float32),
+                self._at(rays.direction, (n, 3), torch.float32),
+                self._at(rays.jitter, (n,), torch.float32),
+                self._at(rays.target, (n, 4), torch.float32),
+                self._at(rays.background, (n, 3), torch.float32),
+                self._at(rays.image, (n,), torch.int32),
+            ],
+            [
+                out.table.data_ptr(),
+                out.mlp.data_ptr(),
+                0 if out.exposure is None else out.exposure.data_ptr(),
+                out.color.data_ptr(),
+            ],
+            *self._queue(),
+        )
+        return StepResult(*result), out
+
+    def query(
+        self, weights: FieldWeights, points: torch.Tensor, directions: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Encoding (N, LEVELS * FEATURES), density (N,) per scene unit and colour (N, 3) at points
+        (N, 3) in scene space seen along unit directions (N, 3), float32."""
+        n = len(points)
+        encoded, density = self._empty(n, LEVELS * FEATURES), self._empty(n)
+        color = self._empty(n, 3)
+        table, mlp, _ = self._weights(weights)
+        self._engine.query(
+            self._shape,
+            table,
+            mlp,
+            n,
+            self._at(points, (n, 3), torch.float32),
+            self._at(directions, (n, 3), torch.float32),
+            encoded.data_ptr(),
+            density.data_ptr(),
+            color.data_ptr(),
+            *self._queue(),
+        )
+        return encoded, density, color
+
+    def render(
+        self,
+        weights: FieldWeights,
+        march: March,
+        view: PinholeView,
+        background: tuple[float, float, float],
+        *,
+        depth: bool = False,
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
+        """Colour (H, W, 3), alpha (H, W), expected z-depth (H, W) in scene units or None."""
+        size = (view.height, view.width)
+        color, alpha = self._empty(*size, 3), self._empty(*size)
+        z = self._empty(*size) if depth else None
+        table, mlp, _ = self._weights(weights)
+        self._engine.render(
+            self._shape,
+            table,
+            mlp,
+            _march(self._native, march),
+            native_view(self._native, view),
+            list(background),
+            color.data_ptr(),
+            alpha.data_ptr(),
+            0 if z is None else z.data_ptr(),
+            *self._queue(),
+        )
+        return color, alpha, z
+
+    def _weights(self, weights: FieldWeights) -> tuple[int, int, int]:
+        return (
+            self._at(weights.table, (self.shape.entries, FEATURES), torch.float16),
+            self._at(weights.mlp, (WEIGHTS,), torch.float32),
+            self._at(weights.occupied, (self.shape.grid**3 // 8,), torch.uint8),
+        )
+
+    def _state(self, s: FieldState) -> list[int]:
+        half, mlp, _ = self._weights(s.weights)
+        exposure = (len(self._images), 3)
+        if s.exposure is not None and not self._images:
+            exposure = (len(s.exposure), 3)
+        return [
+            self._at(s.records, (self.shape.entries, RECORD), torch.float32),
+            half,
+            mlp,
+            self._at(s.mlp_first, (WEIGHTS,), torch.float32),
+            self._at(s.mlp_second, (WEIGHTS,), torch.float32),
+            self._at(s.exposure, exposure, torch.float32),
+            self._at(s.exposure_first, exposure, torch.float32),
+            self._at(s.exposure_second, exposure, torch.float32),
+        ]
+
+
+def _march(native: Any, m: March) -> Any:
+    return native.MarchOptions(
+        near=m.near,
+        far=m.far,
+        shortest=m.shortest,
+        cone=m.cone,
+        min_weight=m.min_weight,
+        min_transmittance=m.min_transmittance,
+    )
+
+
+def _step(native: Any, s: StepSettings) -> Any:
+    return native.StepOptions(
+        seed=s.seed,
+        step=s.step,
+        rays=s.rays,
+        huber_delta=s.huber_delta,
+        random_background=s.background is None,
+        background=list(s.background or (0.0, 0.0, 0.0)),
+        rates=[s.table_rate, s.mlp_rate, s.exposure_rate],
+        adam=[s.beta1, s.beta2, s.epsilon],
+        mlp_decay=s.mlp_decay,
+        exposure_decay=s.exposure_decay,
+    )
