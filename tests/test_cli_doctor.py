@@ -23,7 +23,7 @@ def no_packages(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_machine_without_a_backend_is_told_what_to_do(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def none(device: str) -> str:
+    def none(device: str, method: str) -> str:
         raise BackendUnavailable("no backend works", remedy="install a compiler")
 
     monkeypatch.setattr(checkup, "choose_backend", none)

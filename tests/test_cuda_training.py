@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import dataclasses
+from pathlib import Path
+
 import pytest
 import torch
 from ball_scene import ball_scene, mean_psnr, small_options
-from host_exec import HostExecBackend
+from host_exec import CPU, HostExecBackend, host_cuda
 
 from recon.errors import TrainingError
+from recon.kernels import native_cuda_field
+from recon.kernels.field_ops import FieldShape
 from recon.kernels.gsplat_backend import GsplatBackend
-from recon.model import NoticeEvent, StepEvent
+from recon.model import CheckpointEvent, NoticeEvent, StepEvent
+from recon.nerf import NerfModel, NerfOptions, NerfTrainer
 from recon.scene import PosedScene
 from recon.splat import SplatModel, SplatTrainer
 
@@ -98,3 +104,66 @@ def test_gsplat_refuses_what_cannot_fit(monkeypatch: pytest.MonkeyPatch) -> None
     backend.require_memory(1_000_000, 1920, 1080, 10**9)
     with pytest.raises(TrainingError, match=r"at least 9\.3 GB .* 8\.0 GB"):
         backend.require_memory(5_000_000, 1920, 1080, 10**9)
+
+
+def small_nerf(**changes: object) -> NerfOptions:
+    base = NerfOptions(
+        steps=50,
+        log2_table=12,
+        finest=64,
+        grid=32,
+        first_levels=8,
+        first_batch=768,
+        batch=768,
+        step_length=0.2,
+        coarse_factor=1.0,
+        density_bias=2.0,
+        rate=0.04,
+        eval_every=None,
+        checkpoint_every=1e9,
+        threads=1,
+    )
+    return dataclasses.replace(base, **changes)
+
+
+def use_host_exec_fields(monkeypatch: pytest.MonkeyPatch) -> None:
+    def engine(name: str, shape: FieldShape) -> native_cuda_field.FieldEngine:
+        assert name == "native_cuda"
+        return native_cuda_field.FieldEngine(shape, host_cuda, CPU, 1 << 12)
+
+    for module in ("train", "model"):
+        monkeypatch.setattr(f"recon.nerf.{module}.field_engine", engine)
+
+
+def test_fields_train_as_with_the_cpu_kernels(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rays, marching, networks, Adam, the occupancy grid, checkpoints, rendering, saving: the same
+    trainer and seed."""
+    scene = ball_scene(tmp_path, transparent=True)
+    cpu = NerfTrainer(scene, small_nerf())
+    before = mean_psnr(cpu.snapshot(), scene)
+    list(cpu.run())
+    expected = mean_psnr(cpu.snapshot(), scene)
+    assert expected > before + 3.0
+
+    use_host_exec_fields(monkeypatch)
+    options = small_nerf(backend="native_cuda")
+    trainer = NerfTrainer(scene, dataclasses.replace(options, checkpoint_every=0.0), tmp_path)
+    for event in trainer.run():
+        if isinstance(event, CheckpointEvent) and event.step >= 17:
+            break  # as if killed
+    trainer = NerfTrainer(scene, options, tmp_path)
+    events = list(trainer.run())
+    model = trainer.snapshot()
+    assert mean_psnr(model, scene) == pytest.approx(expected, abs=0.7)
+    assert any(isinstance(e, NoticeEvent) and "resumed at step" in e.text for e in events)
+
+    saved = tmp_path / "model.safetensors"
+    model.save(saved)
+    again = NerfModel.load(saved, "native_cuda")
+    camera = scene.test_views[0].camera
+    assert (again.render(camera).color == model.render(camera).color).all()
+    monkeypatch.undo()
+    shown = NerfModel.load(saved).render(camera).color
+    assert abs(shown - model.render(camera).color).mean() < 1e-3

@@ -114,7 +114,9 @@ def _backends() -> Iterator[Finding]:
             f"backend {name}", "ok" if result.ok else "note", result.detail, result.remedy
         )
     try:
-        yield Finding("training", "ok", f"--device auto takes {choose_backend('auto')}")
+        splats, nerfs = choose_backend("auto", "splat"), choose_backend("auto", "nerf")
+        detail = f"--device auto takes {splats} for splats, {nerfs} for NeRFs"
+        yield Finding("training", "ok", detail)
     except BackendUnavailable as error:
         yield Finding("training", "fault", error.what, error.remedy)
 

@@ -9,7 +9,7 @@ from recon.kernels.registry import list_backends, probe
 # Best first. The reference is left out: it is an oracle for tests, far too slow to train with.
 _TRAINING: dict[MethodName, dict[str, tuple[str, ...]]] = {
     "splat": {"cpu": ("native_cpu",), "cuda": ("native_cuda", "gsplat")},
-    "nerf": {"cpu": ("native_cpu",), "cuda": ()},
+    "nerf": {"cpu": ("native_cpu",), "cuda": ("native_cuda",)},
 }
 
 

@@ -74,8 +74,7 @@ class NerfMethod:
         return NerfTrainer(scene, plan, checkpoints, resume=True)
 
     def load(self, path: Path, backend: str) -> RadianceModel:
-        del backend  # one backend renders for now
-        return NerfModel.load(path)
+        return NerfModel.load(path, backend)
 
     def export(self, model: RadianceModel, path: Path) -> None:
         """No other program reads a field: nothing to write."""

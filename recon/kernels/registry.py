@@ -1,4 +1,4 @@
-"""Names of the splat backends and whether they work here. Imports none until asked."""
+"""Names of the backends and whether they work here. Imports none until asked."""
 
 from __future__ import annotations
 
@@ -6,12 +6,14 @@ import importlib
 import importlib.util
 import shutil
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from recon.errors import BackendUnavailable, OptionError
 
 if TYPE_CHECKING:
     from recon.kernels.engine import TrainingBackend
+    from recon.kernels.field_engine import NativeFieldEngine
+    from recon.kernels.field_ops import FieldShape
     from recon.kernels.ops import SplatBackend
 
 _BACKENDS = {
@@ -19,6 +21,11 @@ _BACKENDS = {
     "gsplat": "recon.kernels.gsplat_backend:GsplatBackend",
     "native_cpu": "recon.kernels.native_cpu:NativeCpuBackend",
     "reference": "recon.kernels.reference:ReferenceBackend",
+}
+# Those of them that have a hash-grid field.
+_FIELDS = {
+    "native_cuda": "recon.kernels.native_cuda_field:FieldEngine",
+    "native_cpu": "recon.kernels.native_field:FieldEngine",
 }
 
 
@@ -125,8 +132,12 @@ def get_backend(name: str) -> SplatBackend:
     result = probe(name)
     if not result.ok:
         raise BackendUnavailable(f"{name}: {result.detail}", remedy=result.remedy)
-    module, _, attribute = _BACKENDS[name].partition(":")
-    return getattr(importlib.import_module(module), attribute)()
+    return _load(_BACKENDS[name])()
+
+
+def _load(place: str) -> Any:
+    module, _, attribute = place.partition(":")
+    return getattr(importlib.import_module(module), attribute)
 
 
 def training_backend(name: str) -> TrainingBackend:
@@ -143,3 +154,18 @@ def training_backend(name: str) -> TrainingBackend:
             remedy="use --device cpu",
         )
     return cast("TrainingBackend", backend)
+
+
+def field_engine(name: str, shape: FieldShape) -> NativeFieldEngine:
+    """An engine of a backend for hash-grid fields of a shape.
+
+    Raises:
+        BackendUnavailable: it does not work here, or has no such fields.
+        OptionError: there is no backend of this name.
+    """
+    result = probe(name)
+    if not result.ok:
+        raise BackendUnavailable(f"{name}: {result.detail}", remedy=result.remedy)
+    if name not in _FIELDS:
+        raise BackendUnavailable(f"backend {name} cannot train a NeRF", remedy="use --device cpu")
+    return _load(_FIELDS[name])(shape)

@@ -13,8 +13,8 @@ from typing import Any
 import torch
 
 from recon.errors import FormatError
+from recon.kernels.field_engine import FieldState, FieldWeights
 from recon.kernels.field_ops import FEATURES, RECORD, WEIGHTS, FieldShape
-from recon.kernels.native_field import FieldState, FieldWeights
 from recon.nerf.region import Region
 from recon.training.checkpoint import read_checkpoint, write_checkpoint
 
@@ -38,6 +38,7 @@ class Position:
 
 def save_checkpoint(folder: Path, state: FieldState, position: Position) -> Path:
     """Write a checkpoint atomically and drop all but the newest few."""
+    state = state.to(torch.device("cpu"))
     tensors = {
         "records": state.records,
         "mlp": state.weights.mlp,

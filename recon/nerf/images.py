@@ -8,8 +8,8 @@ import torch
 
 from recon.errors import TrainingError
 from recon.formats.images import load_mask8, load_rgba8
+from recon.kernels.field_engine import TrainImage
 from recon.kernels.layout import pinhole_view
-from recon.kernels.native_field import TrainImage
 from recon.scene import PosedScene, View
 
 

@@ -14,9 +14,11 @@ from safetensors.torch import load_file, save_file
 
 from recon.errors import FormatError
 from recon.geometry import Camera
+from recon.kernels.field_engine import FieldWeights
 from recon.kernels.field_ops import FEATURES, WEIGHTS, FieldShape, March
 from recon.kernels.layout import pinhole_view
-from recon.kernels.native_field import FieldEngine, FieldWeights
+from recon.kernels.memory import typed_out_of_memory
+from recon.kernels.registry import field_engine
 from recon.model import RenderOptions, RenderOutput
 from recon.nerf.checkpoint import shape_from_json
 
@@ -32,16 +34,29 @@ class NerfModel:
         shape: where the field lies and how fine it is.
         march: where rays take samples.
         weights: tables, networks and occupied cells; not changed afterwards.
+        backend: which kernels render.
+
+    Raises:
+        BackendUnavailable: the backend does not work here.
+        TrainingError: the GPU has too little memory.
     """
 
     method = "nerf"
 
-    def __init__(self, shape: FieldShape, march: March, weights: FieldWeights) -> None:
+    def __init__(
+        self,
+        shape: FieldShape,
+        march: March,
+        weights: FieldWeights,
+        *,
+        backend: str = "native_cpu",
+    ) -> None:
         self.shape = shape
         self.march = march
-        self._weights = weights
-        self._engine = FieldEngine(shape)
-        self._engine.use_grid(weights)
+        self._engine = field_engine(backend, shape)
+        with typed_out_of_memory():
+            self._weights = weights.to(self._engine.device)
+            self._engine.use_grid(self._weights)
         self._lock = threading.Lock()
 
     @property
@@ -50,9 +65,13 @@ class NerfModel:
         return self.shape.entries * FEATURES + WEIGHTS
 
     def render(self, camera: Camera, options: RenderOptions | None = None) -> RenderOutput:
-        """See `recon.model`; a field has no SH degree to lower."""
+        """See `recon.model`; a field has no SH degree to lower.
+
+        Raises:
+            TrainingError: a GPU has too little memory for it.
+        """
         options = options or RenderOptions()
-        with self._lock:
+        with self._lock, typed_out_of_memory():
             color, alpha, depth = self._engine.render(
                 self._weights,
                 self.march,
@@ -61,19 +80,22 @@ class NerfModel:
                 depth=options.depth,
             )
         return RenderOutput(
-            color=color.numpy(),
-            alpha=alpha.numpy(),
-            depth=None if depth is None else depth.numpy(),
+            color=color.cpu().numpy(),
+            alpha=alpha.cpu().numpy(),
+            depth=None if depth is None else depth.cpu().numpy(),
         )
 
     def query(
         self, points: torch.Tensor, directions: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Density (N,) per scene unit and colour (N, 3) at points (N, 3) in normalised space, seen
-        along unit directions (N, 3); all float32."""
-        with self._lock:
-            _, density, color = self._engine.query(self._weights, points, directions)
-        return density, color
+        along unit directions (N, 3); all float32, in main memory."""
+        device = self._engine.device
+        with self._lock, typed_out_of_memory():
+            _, density, color = self._engine.query(
+                self._weights, points.to(device), directions.to(device)
+            )
+        return density.cpu(), color.cpu()
 
     def save(self, path: Path) -> None:
         """Write to `path` (safetensors), atomically."""
@@ -82,7 +104,7 @@ class NerfModel:
             "march": dataclasses.asdict(self.march),
         }
         temporary = path.with_name(path.name + ".part")
-        weights = self._weights
+        weights = self._weights.to(torch.device("cpu"))
         save_file(
             {"table": weights.table, "mlp": weights.mlp, "occupied": weights.occupied},
             temporary,
@@ -91,7 +113,7 @@ class NerfModel:
         os.replace(temporary, path)
 
     @classmethod
-    def load(cls, path: Path) -> NerfModel:
+    def load(cls, path: Path, backend: str = "native_cpu") -> NerfModel:
         """Read what `save` wrote.
 
         Raises:
@@ -123,4 +145,4 @@ class NerfModel:
                 raise FormatError(f"{name} has the wrong size", where=path, remedy=remedy)
             if tensor.is_floating_point() and not torch.isfinite(tensor).all():
                 raise FormatError(f"{name} must be finite", where=path, remedy=remedy)
-        return cls(shape, march, weights)
+        return cls(shape, march, weights, backend=backend)

@@ -7,7 +7,7 @@ from recon.nerf.options import NerfOptions
 
 # Rays of the first step, and the bounds for the others.
 FIRST_RAYS = 512
-_FEWEST, _MOST = 128, 1 << 16
+_FEWEST, MOST_RAYS = 128, 1 << 16
 
 # The occupancy grid is looked at every so many steps; densely at first, while it empties.
 GRID_EVERY = 16
@@ -35,7 +35,7 @@ def batch(options: NerfOptions, progress: float) -> float:
 def next_rays(wanted: float, rays: int, live: int) -> int:
     """Rays of the next step, from the samples with gradients that the last one had."""
     ratio = wanted / max(1, live)
-    return int(min(_MOST, max(_FEWEST, rays * min(2.0, max(0.5, ratio)) ** 0.5)))
+    return int(min(MOST_RAYS, max(_FEWEST, rays * min(2.0, max(0.5, ratio)) ** 0.5)))
 
 
 def next_coarseness(options: NerfOptions, coarseness: float, per_ray: float) -> float:

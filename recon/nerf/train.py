@@ -6,11 +6,14 @@ import math
 from collections.abc import Iterator
 from pathlib import Path
 
-from recon.errors import BackendUnavailable, TrainingError
+import torch
+
+from recon.errors import TrainingError
 from recon.kernels import native_cpu
+from recon.kernels.field_engine import FieldState, TrainImage
 from recon.kernels.field_ops import FieldShape, March, StepSettings
-from recon.kernels.native_field import FieldEngine, FieldState, TrainImage
-from recon.kernels.registry import probe
+from recon.kernels.memory import typed_out_of_memory
+from recon.kernels.registry import field_engine
 from recon.nerf import schedule
 from recon.nerf.checkpoint import METHOD, Position, load_checkpoint, save_checkpoint
 from recon.nerf.images import load_training_images
@@ -39,7 +42,7 @@ class NerfTrainer(LoopTrainer):
 
     Raises:
         BackendUnavailable: the backend asked for does not train here.
-        TrainingError: no training views.
+        TrainingError: no training views, or too little memory on a GPU.
         FormatError: a photo cannot be decoded.
     """
 
@@ -51,19 +54,14 @@ class NerfTrainer(LoopTrainer):
         *,
         resume: bool = True,
     ) -> None:
-        if options.backend != "native_cpu":
-            result = probe(options.backend)
-            raise BackendUnavailable(
-                f"backend {options.backend} cannot train a NeRF: {result.detail}",
-                remedy=result.remedy or "use --device cpu",
-            )
         native_cpu.set_thread_count(options.threads)
         super().__init__(scene, options, checkpoint_dir)
         self._options = options
         self._images: tuple[TrainImage, ...] = ()
         self._rays, self._coarseness = schedule.FIRST_RAYS, options.coarse_factor
-        if not (resume and self._resume()):
-            self._start()
+        with typed_out_of_memory():
+            if not (resume and self._resume()):
+                self._start()
 
     def _start(self) -> None:
         options = self._options
@@ -83,31 +81,39 @@ class NerfTrainer(LoopTrainer):
         self._load_images()
         density = self._engine.visible_density(self._region.near, carve=self._region.bounded)
         photos = len(self._images) if options.exposure else None
-        self._state: FieldState = initial_state(self._shape, options.seed, density, photos)
-        self._engine.use_grid(self._state.weights)
+        cpu = torch.device("cpu")
+        state = initial_state(self._shape, options.seed, density.to(cpu), photos)
+        self._take(state)
 
     def _resume(self) -> bool:
         found = newest_readable(self._dir, METHOD, load_checkpoint, self._notices.append)
         if found is None:
             return False
-        self._state, position = found
+        state, position = found
         self._step, self._seconds = position.step, position.seconds
         self._rays, self._coarseness = position.rays, position.coarseness
         self._region = position.region
         self._lay_out(position.shape)
-        self._engine.use_grid(self._state.weights)
+        self._take(state)
         self._notices.append(f"resumed at step {self._step}")
         return True
 
     def _lay_out(self, shape: FieldShape) -> None:
         self._shape = shape
-        self._engine = FieldEngine(shape)
+        self._engine = field_engine(self._options.backend, shape)
+
+    def _take(self, state: FieldState) -> None:
+        self._state = state.to(self._engine.device)
+        self._engine.use_grid(self._state.weights)
 
     def _load_images(self) -> None:
         if not self._images:
             self._images = load_training_images(
                 self._scene, self._options.long_side, native_cpu.thread_count()
             )
+            parts = (part for image in self._images for part in (image.rgba, image.weight))
+            photo_bytes = sum(part.nbytes for part in parts if part is not None)
+            self._engine.require_memory(schedule.MOST_RAYS, self._options.batch, photo_bytes)
             self._engine.set_images(self._images)
 
     @property
@@ -118,7 +124,8 @@ class NerfTrainer(LoopTrainer):
         """A copy of the model as it is now."""
         with self._lock:
             weights = self._state.weights.clone()
-        return NerfModel(self._shape, march_of(self._region, self._options, 1.0), weights)
+        march = march_of(self._region, self._options, 1.0)
+        return NerfModel(self._shape, march, weights, backend=self._options.backend)
 
     def _prepare(self) -> None:
         self._load_images()
