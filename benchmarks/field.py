@@ -18,6 +18,7 @@ from pathlib import Path
 import torch
 
 from recon.kernels import native_cpu
+from recon.kernels.field_engine import FieldState, NativeFieldEngine, TrainImage
 from recon.kernels.field_ops import (
     COLOR_OUT,
     FEATURES,
@@ -30,7 +31,7 @@ from recon.kernels.field_ops import (
     March,
     StepSettings,
 )
-from recon.kernels.native_field import FieldEngine, FieldState, TrainImage
+from recon.kernels.native_field import FieldEngine
 from recon.kernels.ops import PinholeView
 from recon.nerf.state import initial_state
 
@@ -44,9 +45,12 @@ ADAM_BYTES = 2 * 4 * RECORD + 2 * FEATURES
 CORNERS = 8
 
 
-def make_engine(shape: FieldShape, isa: str) -> tuple[FieldEngine, FieldState]:
+# All samples count.
+MARCH = March(near=2.0, far=6.0, shortest=0.02, min_weight=0.0, min_transmittance=0.0)
+
+
+def make_field(engine: NativeFieldEngine) -> FieldState:
     """A field that is translucent throughout, seen by cameras on a ring."""
-    engine = FieldEngine(shape, isa)
     g = torch.Generator().manual_seed(0)
     images = []
     for angle in torch.arange(16) * (2 * torch.pi / 16):
@@ -57,14 +61,24 @@ def make_engine(shape: FieldShape, isa: str) -> tuple[FieldEngine, FieldState]:
         view = PinholeView(400, 400, 500.0, 500.0, 200.0, 200.0, rotation, (0.0, 0.0, 4.0))
         images.append(TrainImage(view, rgba))
     engine.set_images(tuple(images))
-    state = initial_state(shape, 0, torch.zeros(shape.grid**3), None)
+    state = initial_state(engine.shape, 0, torch.zeros(engine.shape.grid**3), None)
+    state = state.to(engine.device)
     engine.use_grid(state.weights)
-    return engine, state
+    return state
+
+
+def idle_step(step: int, rays: int) -> StepSettings:
+    """A step with learning rates of nearly nothing: the field stays as it is."""
+    return StepSettings(0, step, rays, table_rate=1e-12, mlp_rate=1e-12, mlp_decay=0.0)
+
+
+def next_rays(rays: int, batch: int, live: int) -> int:
+    """Rays that give a batch, when so many gave `live` samples."""
+    return max(16, round(rays * batch / max(1, live)))
 
 
 def measure(engine: FieldEngine, state: FieldState, batch: int, seconds: float) -> dict[str, float]:
     """Thread nanoseconds a sample of each stage, and what a step is made of."""
-    march = March(near=2.0, far=6.0, shortest=0.02, min_weight=0.0, min_transmittance=0.0)
     rays, step = 512, 0
     totals: dict[str, float] = {}
     marched = live = wall = touched = 0.0
@@ -73,17 +87,12 @@ def measure(engine: FieldEngine, state: FieldState, batch: int, seconds: float) 
         step += 1
         before = state.records[:, 3 * FEATURES].clone() if step == 6 else None
         start = time.perf_counter()
-        # Learning rates of nearly nothing: the field stays as it is.
-        result = engine.train_step(
-            state,
-            march,
-            StepSettings(0, step, rays, table_rate=1e-12, mlp_rate=1e-12, mlp_decay=0.0),
-        )
+        result = engine.train_step(state, MARCH, idle_step(step, rays))
         took = time.perf_counter() - start
         stages = engine.timings()
         if before is not None:
             touched = float((state.records[:, 3 * FEATURES] != before).sum())
-        rays = max(16, round(rays * batch / max(1, result.live)))
+        rays = next_rays(rays, batch, result.live)
         if step > 5:
             wall += took
             marched += result.marched
@@ -117,7 +126,8 @@ def main() -> None:
     gflops, gbs = native_cpu.Engine(args.isa).ceilings()
     threads = native_cpu.thread_count()
     shape = FieldShape(log2_table=args.log2_table, contracted=False, density_bias=-1.0)
-    engine, state = make_engine(shape, args.isa)
+    engine = FieldEngine(shape, args.isa)
+    state = make_field(engine)
     print(
         f"{engine.isa}, {threads} threads: {gflops:.0f} GFLOP/s multiply-add, {gbs:.1f} GB/s triad"
     )

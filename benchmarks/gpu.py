@@ -3,15 +3,17 @@
     python benchmarks/gpu.py [SCENE ...] [--repeats 50] [--preset draft] [--out DIR]
 
 First every stage of a training step at three sizes, by both backends: milliseconds by CUDA events,
-and the largest difference of the picture and of the gradients from the CPU kernels. Then each
-scene (with its own cameras, or by structure from motion) is trained by both: seconds, PSNR and SSIM
-of the held-out photos, peak of torch's GPU memory. Writes DIR/gpu.json.
+and the largest difference of the picture and of the gradients from the CPU kernels. Then a training
+step of a hash-grid field and its difference. Then each scene (with its own cameras, or by structure
+from motion) is trained by both, and as a NeRF: seconds, PSNR and SSIM of the held-out photos, peak
+of torch's GPU memory. Writes DIR/gpu.json.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -19,16 +21,21 @@ from statistics import median
 from typing import Any
 
 import torch
+from field import MARCH, idle_step, make_field, next_rays
 from kernels import make_scene
-from train import commit
+from record import commit
 
 from recon.capture import load_capture
 from recon.evaluate import evaluate
 from recon.kernels import layout, native_cpu
+from recon.kernels.field_ops import FieldShape
 from recon.kernels.ops import PinholeView, RasterOptions
-from recon.kernels.registry import probe, training_backend
+from recon.kernels.registry import field_engine, probe, training_backend
+from recon.nerf import NerfTrainer, nerf_preset
+from recon.scene import PosedScene
 from recon.sfm import SfmOptions, pose_capture
 from recon.splat import SplatTrainer, splat_preset
+from recon.training.loop import LoopTrainer
 
 SIZES = ((480, 270, 12_800), (960, 540, 100_000), (1920, 1080, 1_000_000))
 PIXELS = 60.0  # that a splat covers
@@ -90,17 +97,57 @@ def differences(name: str, view: PinholeView, rows: torch.Tensor) -> dict[str, f
     }
 
 
-def train(scene_dir: Path, name: str, preset: str, out: Path) -> dict[str, float]:
+def field_step(repeats: int, batch: int = 1 << 16) -> dict[str, float]:
+    """Median milliseconds of a step of a field on our CUDA kernels, live samples a second, and the
+    largest difference of colour from the CPU kernels."""
+    shape = FieldShape(contracted=False, density_bias=-1.0)
+    engine = field_engine("native_cuda", shape)
+    state = make_field(engine)
+    rays, spent, live = 512, [], 0
+    for step in range(1, repeats + 6):
+        start = time.perf_counter()
+        result = engine.train_step(state, MARCH, idle_step(step, rays))  # waits at its end
+        if step > 5:
+            spent.append(1e3 * (time.perf_counter() - start))
+            live += result.live
+        rays = next_rays(rays, batch, result.live)
+    g = torch.Generator().manual_seed(0)
+    points = 2 * torch.rand(10_000, 3, generator=g) - 1
+    directions = torch.nn.functional.normalize(torch.randn(10_000, 3, generator=g), dim=1)
+    colors = []
+    for name, device in (("native_cpu", torch.device("cpu")), ("native_cuda", engine.device)):
+        _, _, color = field_engine(name, shape).query(
+            state.weights.to(device), points.to(device), directions.to(device)
+        )
+        colors.append(color.cpu())
+    return {
+        "step": median(spent),
+        "live_per_second": 1e3 * live / sum(spent),
+        "difference": float((colors[0] - colors[1]).abs().max()),
+    }
+
+
+def trainer_of(
+    method: str, scene: PosedScene, name: str, preset: str
+) -> tuple[LoopTrainer, int | None]:
+    """A trainer, and the longest side of the photos that it trains on."""
+    if method == "nerf":
+        nerf = replace(nerf_preset(preset), backend=name, eval_every=None)
+        return NerfTrainer(scene, nerf), nerf.long_side
+    splat = replace(splat_preset(preset), backend=name, eval_every=None)
+    return SplatTrainer(scene, splat), splat.long_side
+
+
+def train(scene_dir: Path, method: str, name: str, preset: str, out: Path) -> dict[str, float]:
     """Train on a scene's training photos and measure the held-out ones."""
     capture = load_capture(scene_dir)
     scene = pose_capture(capture, out / scene_dir.name, SfmOptions(), lambda _: None, lambda: False)
-    options = replace(splat_preset(preset), backend=name, eval_every=None)
     torch.cuda.reset_peak_memory_stats()
-    trainer = SplatTrainer(scene, options)
+    trainer, long_side = trainer_of(method, scene, name, preset)
     seconds = 0.0
     for event in trainer.run():
         seconds = getattr(event, "seconds", seconds)
-    measured = evaluate(trainer.snapshot(), scene, long_side=options.long_side)
+    measured = evaluate(trainer.snapshot(), scene, long_side=long_side)
     return {
         "seconds": seconds,
         "psnr": measured.psnr or 0.0,
@@ -138,12 +185,21 @@ def main() -> None:
                 + f"   off: image {off['image']:.1e}, gradient {off['gradient']:.1e}",
                 flush=True,
             )
+    runs = [("splat", name) for name in names]
+    if "native_cuda" in names:
+        row = record["field"] = field_step(args.repeats)
+        print(
+            f"{'field, 65,536 samples':22s} {'native_cuda':12s}{row['step']:50.3f}   "
+            f"{row['live_per_second'] / 1e6:.1f} M samples/s, off: colour {row['difference']:.1e}"
+        )
+        runs.append(("nerf", "native_cuda"))
     for scene in args.scenes:
-        for name in names:
-            result = train(scene.resolve(), name, args.preset, args.out / "gpu")
-            record[f"{scene.name} {args.preset} {name}"] = result
+        for method, name in runs:
+            result = train(scene.resolve(), method, name, args.preset, args.out / "gpu")
+            record[f"{scene.name} {method} {args.preset} {name}"] = result
+            label = f"{scene.name}, {method}"
             print(
-                f"{scene.name:22s} {name:12s} {args.preset}: {result['seconds']:6.1f} s, "
+                f"{label:22s} {name:12s} {args.preset}: {result['seconds']:6.1f} s, "
                 f"{result['psnr']:.2f} dB, SSIM {result['ssim']:.3f}",
                 flush=True,
             )

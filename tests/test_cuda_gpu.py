@@ -3,14 +3,27 @@ GPU can show: generated code, fast intrinsics, streams, gsplat."""
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 import torch
 from ball_scene import ball_scene, mean_psnr, small_options
+from field_cases import (
+    MARCH,
+    SHAPE,
+    make_rays,
+    make_state,
+    prepared,
+    reference_step,
+    relative,
+)
 from splat_cases import FIELDS, cast, make_splats, make_view, reference_case, weighted_sum
 
 from recon.kernels import layout
+from recon.kernels.field_engine import Rays
+from recon.kernels.field_ops import StepSettings
 from recon.kernels.ops import RasterOptions, SplatTensors
-from recon.kernels.registry import get_backend, probe
+from recon.kernels.registry import field_engine, get_backend, probe
 
 pytestmark = pytest.mark.gpu
 
@@ -90,6 +103,52 @@ def test_the_estimate_of_memory_is_what_the_gpu_gives() -> None:
     taken = before - module.memory()[0]
     # Allocations are rounded up to 2 MB each.
     assert engine.allocated <= taken <= engine.allocated + 30 * (2 << 20)
+
+
+@needs_native
+@pytest.mark.parametrize("contracted", [True, False])
+def test_gradients_of_fields_agree_with_autograd(contracted: bool) -> None:
+    shape = dataclasses.replace(SHAPE, contracted=contracted)
+    state, rays = make_state(shape), make_rays(157)
+    settings = StepSettings(0, 1, 157, huber_delta=0.2, mlp_decay=1e-3, exposure_decay=1e-2)
+    want = reference_step(shape, state, MARCH, settings, rays)
+    on_device = state.to(torch.device("cuda"))
+    given = Rays(*(getattr(rays, f.name).cuda() for f in dataclasses.fields(rays)))
+    results = []
+    for _ in range(2):
+        engine = prepared(field_engine("native_cuda", shape), on_device)
+        result, got = engine.gradients(on_device, MARCH, settings, given)
+        results.append((result, got.table, got.mlp))
+        assert result.loss == pytest.approx(float(want["loss"]), rel=1e-4)
+        for name in ("color", "table", "mlp", "exposure"):
+            # A sample at the edge of a cell may fall on either side.
+            assert relative(getattr(got, name).cpu(), want[name]) < 1e-2, name
+    assert results[0][0] == results[1][0]
+    assert torch.equal(results[0][1], results[1][1])
+    assert torch.equal(results[0][2], results[1][2])
+
+
+@needs_native
+def test_fields_train_as_on_the_cpu(tmp_path_factory: pytest.TempPathFactory) -> None:
+    from recon.nerf import NerfOptions, NerfTrainer
+
+    scene = ball_scene(tmp_path_factory.mktemp("ball"), transparent=True)
+    options = NerfOptions(
+        steps=300,
+        log2_table=12,
+        finest=128,
+        grid=32,
+        first_batch=2048,
+        batch=4096,
+        step_length=0.03,
+        eval_every=None,
+    )
+    psnr = {}
+    for backend in ("native_cpu", "native_cuda"):
+        trainer = NerfTrainer(scene, dataclasses.replace(options, backend=backend))
+        list(trainer.run())
+        psnr[backend] = mean_psnr(trainer.snapshot(), scene)
+    assert psnr["native_cuda"] > psnr["native_cpu"] - 0.7
 
 
 @both
