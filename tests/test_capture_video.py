@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from recon.capture import load_capture
-from recon.capture.motion import FrameFacts, MotionMeter, choose_frames, sharpness
+from recon.capture.motion import WIDEST, FrameFacts, MotionMeter, choose_frames, sharpness
 from recon.capture.unfold import NOTE_FILE
 from recon.errors import CaptureError, FormatError, ReconError
 
@@ -91,6 +91,36 @@ def test_motion_is_that_of_the_picture():
     moved = [meter(photo[100:300, x : x + 240]) for x in (100, 100, 106, 118)]
     assert moved == pytest.approx([0, 0, 6 / 240, 12 / 240], abs=0.002)
     assert sharpness(photo) > sharpness(np.full((50, 50), 7, np.float32)) == 0.0
+
+
+def test_a_slow_drift_is_motion_and_a_trembling_hand_is_none():
+    photo = Image.open(STUDIO / "003.jpg").convert("L")
+
+    def moved(places: list[float]) -> float:
+        meter = MotionMeter()
+        crops = (photo.transform((240, 180), Image.Transform.AFFINE, (1, 0, 100 + x, 0, 1, 90),
+                                 Image.Resampling.BICUBIC) for x in places)  # fmt: skip
+        return sum(meter(np.asarray(crop, dtype=np.float32)) for crop in crops)
+
+    # A quarter of a pixel a frame, as a slow walk at 60 frames a second gives.
+    assert moved([0.25 * i for i in range(160)]) == pytest.approx(40 / 240, rel=0.1)
+    assert moved([0.4 * (-1) ** i for i in range(160)]) < 2 / 240
+
+
+def test_frames_are_sharper_than_evenly_spaced_ones_at_any_pace():
+    """Slow and hasty by turns, with jolts: a frame is smeared by as much as the camera moves."""
+    rng = np.random.default_rng(3)
+    time = np.arange(600) / 30
+    motion = 0.009 * (1 + 0.85 * np.sin(2 * np.pi * time / 5)) * rng.uniform(0.4, 1.6, 600)
+    motion[200:260] = 0.0
+    smear = motion * 1920 * 0.5
+    frames = [FrameFacts(i, 1 / (1 + smear[i]), motion[i]) for i in range(600)]
+    chosen = choose_frames(frames, 120)
+    even = np.linspace(0, 599, len(chosen)).round().astype(int)
+    assert np.mean(smear[chosen]) < 0.9 * np.mean(smear[even])
+    assert sum(200 <= i < 260 for i in chosen) <= 2
+    # Two that follow each other are at most two stretches apart: two thirds are seen in both.
+    assert np.diff(np.cumsum(motion)[chosen]).max() <= 2 * WIDEST
 
 
 @settings(max_examples=60, deadline=None)
