@@ -67,7 +67,7 @@ def _fill(path: Path, folder: Path, progress: Callable[[int, int], None]) -> tup
     frames = extract_frames(path, folder / "images", progress)
     notices = (
         f"took {len(frames.taken)} of the {frames.total} frames of {path.name}: the sharpest of "
-        "each stretch of equal motion",
+        "each stretch of the way",
     )
     if frames.cut:
         notices += (f"{path.name} breaks off or is damaged; what came before is used",)
