@@ -150,7 +150,7 @@ def test_there_must_be_such_a_folder_with_enough_photos(tmp_path, write_photo):
     with pytest.raises(CaptureError, match="no photos"):
         load_capture(tmp_path)
     write_photo(tmp_path / "only.jpg", 1)
-    with pytest.raises(CaptureError, match="only 1 of 1") as caught:
+    with pytest.raises(CaptureError, match="only 1 photo") as caught:
         load_capture(tmp_path)
     assert caught.value.remedy
     (tmp_path / "bad.jpg").write_bytes(b"nothing")

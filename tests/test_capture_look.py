@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image, ImageFilter
+from PIL import Image, ImageFilter, ImageOps
 
 from recon.capture import load_capture
-from recon.capture.look import LOOK_SIDE, look_at
+from recon.capture.look import LOOK_SIDE, look_at, resemblance
 
 STUDIO = Path(__file__).resolve().parents[1] / "scenes" / "studio" / "images"
 
@@ -68,7 +69,28 @@ def test_copies_saved_again_are_left_out_and_named(tmp_path):
     assert all(s.copy and "5.jpg" in s.reason for s in capture.skipped)
 
 
+def test_mirror_images_of_other_photos_are_left_out(tmp_path):
+    for index in range(4):
+        photo = Image.open(STUDIO / f"{index:03d}.jpg").convert("RGB")
+        photo.save(tmp_path / f"{index}.jpg", quality=95)
+        ImageOps.mirror(photo).save(tmp_path / f"{index}_selfie.jpg", quality=85)
+    capture = load_capture(tmp_path)
+    assert [p.name for p in capture.photos] == [f"{index}.jpg" for index in range(4)]
+    assert capture.skipped[2].reason == "is the mirror image of 2.jpg"
+
+
 def test_plain_photos_are_no_copies_of_each_other(tmp_path):
     for index in range(4):
         Image.new("RGB", (64, 48), (100 + index,) * 3).save(tmp_path / f"{index}.png")
     assert len(load_capture(tmp_path).photos) == 4
+
+
+def test_resemblance_outlasts_exposure_and_tells_photos_apart():
+    photo, other = (Image.open(STUDIO / f"{index:03d}.jpg") for index in (0, 20))
+    look = look_at(photo)
+    assert resemblance(look, look_at(photo.point(lambda v: v // 2))) > 0.98
+    assert resemblance(look, look_at(other)) < 0.75
+    assert resemblance(look, look_at(Image.new("L", (64, 48)))) is None
+    assert resemblance(look, replace(look, sketch="")) is None
+    with pytest.raises(ValueError, match="sketch"):
+        replace(look, sketch="00ff")

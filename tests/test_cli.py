@@ -74,7 +74,7 @@ def test_no_command_shows_help_and_the_version_is_told(
     [
         (["fit", "{tmp}/nothing"], 3, "no such folder"),
         (["fit", "{tmp}/empty"], 3, "no photos"),
-        (["fit", "{tmp}/one"], 3, "only 1 of 1"),
+        (["fit", "{tmp}/one"], 3, "only 1 photo"),
         (["fit", "{tmp}/one", "--time-budget", "soon"], 2, "5m"),
         (["fit", "{tmp}/one", "--steps", "0"], 2, "--steps"),
         (["fit", "{tmp}/one", "--out", "{tmp}/letters"], 7, "holds other files"),

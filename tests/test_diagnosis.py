@@ -179,18 +179,52 @@ def test_files_that_were_left_out_are_told(capture, survey):
     assert len(diagnosis.photos) == 26
 
 
+def test_photos_at_one_place_must_show_the_same(capture, survey):
+    """A symmetric object, of which the second half of the photos came to lie upon the first."""
+    rng = np.random.default_rng(0)
+    sketches = rng.integers(0, 256, (24, 64), dtype=np.uint8)
+    cameras = orbit(180.0) | dict(zip(NAMES[12:], list(orbit(180.0).values())[:12], strict=True))
+    folded = replace(survey, cameras=cameras)
+
+    def seen(rows: np.ndarray) -> dict[str, str]:
+        looks = {
+            n: replace(SHARP, sketch=r.tobytes().hex()) for n, r in zip(NAMES, rows, strict=True)
+        }
+        evidence = replace(folded.evidence, looks=looks)
+        return found(diagnose(capture, replace(folded, evidence=evidence)))
+
+    assert seen(sketches)["look_alikes"] == "fault"
+    # The same things, though darker; and where only a few differ, something has moved.
+    darker = np.concatenate([sketches[:12], sketches[:12] // 2])
+    assert "look_alikes" not in seen(darker)
+    darker[12:16] = sketches[12:16]
+    assert "look_alikes" not in seen(darker)
+    assert "look_alikes" not in found(diagnose(capture, folded))
+
+
+def failure(capture: Capture, evidence: Evidence) -> Survey:
+    """No photo could be placed."""
+    error = nothing_placed(capture, evidence)
+    why = (error.what, error.remedy)
+    lost = why_lost(evidence)
+    return Survey("sfm", {}, None, 0, (), lost, None, None, None, evidence, failure=why)
+
+
 def test_without_any_camera_the_failure_is_the_first_finding(capture, survey):
     nothing = {name: PhotoFacts(keypoints=3000, partners=0) for name in NAMES}
     evidence = replace(survey.evidence, photos=nothing, links=())
-    error = nothing_placed(capture, evidence)
-    failed = Survey(
-        "sfm", {}, None, 0, (), why_lost(evidence), None, None, None, evidence,
-        failure=(error.what, error.remedy),
-    )  # fmt: skip
-    diagnosis = diagnose(capture, failed)
+    diagnosis = diagnose(capture, failure(capture, evidence))
     assert diagnosis.verdict == "bad"
     assert diagnosis.findings[0].code == "cameras_fail"
     assert "small steps" in diagnosis.findings[0].remedy
+
+
+def test_photos_of_nothing_are_called_so_once(capture, survey):
+    nothing = {name: PhotoFacts(keypoints=3, partners=0) for name in NAMES}
+    evidence = replace(survey.evidence, photos=nothing, links=())
+    diagnosis = diagnose(capture, failure(capture, evidence))
+    assert [f.code for f in diagnosis.findings if "detail" in f.what] == ["cameras_fail"]
+    assert "3 features; photos that are easily placed have a thousand" in diagnosis.photos[0].why
 
 
 def test_a_diagnosis_is_json_and_its_findings_come_back(capture, survey, tmp_path):

@@ -1,7 +1,8 @@
 """Photos that show the very same: saved again, sent by messenger, or taken without moving.
 
 They add nothing to a reconstruction, and a held-out photo with a twin among the training photos
-would be no test. Copies that are byte for byte alike are found by their digest instead.
+would be no test. Mirror images are worse: they make a mirrored scene beside the true one. Copies
+that are byte for byte alike are found by their digest instead.
 """
 
 from __future__ import annotations
@@ -53,13 +54,19 @@ def drop_copies(
         thumb = thumbs[photo.name]
         bucket = int(thumb.mean() / _SAME)
         near = [other for b in (bucket - 1, bucket, bucket + 1) for other in by_mean.get(b, ())]
-        twin = next((other for other in near if _alike(thumb, thumbs[other.name])), None)
-        if twin is None:
+        flipped = thumb.reshape(THUMB, THUMB)[:, ::-1].reshape(-1)
+        for other in near:
+            if _alike(thumb, thumbs[other.name]):
+                reason = f"shows the very same as {other.name}"
+            elif _alike(flipped, thumbs[other.name]):
+                reason = f"is the mirror image of {other.name}"
+            else:
+                continue
+            copies[photo.name] = SkippedPhoto(photo.name, reason, copy=True)
+            break
+        else:
             kept.append(photo)
             by_mean.setdefault(bucket, []).append(photo)
-        else:
-            reason = f"shows the very same as {twin.name}"
-            copies[photo.name] = SkippedPhoto(photo.name, reason, copy=True)
     names = {photo.name for photo in kept}
     return (
         tuple(photo for photo in photos if photo.name in names),

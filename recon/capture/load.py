@@ -125,11 +125,16 @@ def _require_enough(folder: Path, image_dir: Path, candidates: int, scan: ScanRe
             remedy="put JPEG, PNG, WebP, TIFF or HEIC files in it, or in a subfolder images/",
         )
     reasons = "".join(f"\n  {item.name}: {item.reason}" for item in scan.skipped[:10])
+    usable = len(scan.photos)
     raise CaptureError(
-        f"only {len(scan.photos)} of {candidates} photos can be used; at least {MIN_PHOTOS} "
-        f"are needed{reasons}",
+        f"there {'is only 1 photo' if usable == 1 else f'are only {usable} photos'}; at least "
+        f"{MIN_PHOTOS} are needed"
+        if not scan.skipped
+        else f"only {usable} of {candidates} photos can be used; at least {MIN_PHOTOS} are needed"
+        + reasons,
         where=folder,
-        remedy="add photos: 30 to 100 that overlap by two thirds give good results",
+        remedy="take 30 to 100 photos, each from another place, in steps so small that neighbours "
+        "share two thirds of what they show",
     )
 
 

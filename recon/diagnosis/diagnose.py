@@ -21,7 +21,12 @@ def diagnose(capture: Capture, survey: Survey) -> Diagnosis:
     """Apply every rule. Nothing is computed from pixels here: it takes milliseconds."""
     findings: list[Finding] = [
         *camera_findings(capture, survey),
-        *photo_findings(capture, survey.evidence),
+        *(
+            finding
+            for finding in photo_findings(capture, survey.evidence)
+            # Where that is why there is no camera at all, it is said already.
+            if survey.failure is None or finding.code != "detail"
+        ),
         *space_findings(survey),
     ]
     return Diagnosis(

@@ -95,8 +95,8 @@ def _components(survey: Survey) -> Iterator[Finding]:
             )
         else:
             how = (
-                f"{bridge.first} and {bridge.second} show something in common ({bridge.inliers} "
-                "matches): add photos between those two"
+                f"add photos between {bridge.first} and {bridge.second}, which show something in "
+                f"common ({bridge.inliers} matches)"
             )
         yield Finding(
             "parts",

@@ -41,8 +41,8 @@ def _skipped(capture: Capture) -> Iterator[Finding]:
         yield Finding(
             "copies",
             "warning" if len(copies) > _SKIPPED_SHARE * total else "note",
-            f"{count_photos(len(copies))} {_are(copies)} the same picture as another and "
-            f"{_are(copies)} left out ({some([item.name for item in copies])})",
+            f"{count_photos(len(copies))} {_are(copies)} the same picture as another, or its "
+            f"mirror image, and {_are(copies)} left out ({some([item.name for item in copies])})",
             "every photo must be taken from another place: copies add nothing",
             tuple(item.name for item in copies),
         )

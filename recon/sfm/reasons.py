@@ -52,9 +52,12 @@ def why_lost(evidence: Evidence) -> tuple[tuple[str, str], ...]:
             blur, usual = evidence.looks[name].blur, typical_blur(evidence)
             reason = f"blurred: {blur:.1f} pixels against {usual:.1f} in a typical photo here"
         elif facts.keypoints < max(FEW_KEYPOINTS, _FEW_SHARE * typical):
-            reason = (
-                f"hardly any detail: {facts.keypoints} features, {typical:.0f} are typical here"
+            usual = (
+                f", {typical:.0f} are typical here"
+                if typical > 2 * facts.keypoints
+                else "; photos that are easily placed have a thousand or more"
             )
+            reason = f"hardly any detail: {facts.keypoints} features{usual}"
         elif facts.partners == 0:
             reason = "does not overlap with any other photo"
         else:
