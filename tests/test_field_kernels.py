@@ -111,3 +111,15 @@ def test_rendering_agrees_with_the_reference(isa: str) -> None:
         # A ray at the edge of a cell may take a sample more or less than the reference.
         assert float((off > 2e-3).float().mean()) < 0.03
         assert float((opaque - alpha).abs().mean()) < 1e-3
+
+
+def test_fog_is_kept_in_the_box_though_the_shell_around_it_is_more_opaque() -> None:
+    shape = dataclasses.replace(SHAPE, contracted=True)
+    state = make_state(shape)
+    state.weights.table.zero_()
+    state.density.zero_()
+    engine = prepared(FieldEngine(shape), state)
+    engine.update_grid(
+        state, seed=1, occupied_every=1, all_every=1, decay=0.9, shortest=0.004, threshold=0.01
+    )
+    assert (state.weights.occupied == 255).all()

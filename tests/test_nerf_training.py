@@ -221,9 +221,10 @@ def test_schedules() -> None:
     assert schedule.batch(options, 1.0) == pytest.approx(options.batch)
     assert schedule.next_rays(1000.0, 100, 500) > 100
     assert schedule.next_rays(1000.0, 1000, 2000) < 1000
-    assert schedule.next_coarseness(options, 4.0, 10.0 * options.ray_samples) > 4.0
-    assert schedule.next_coarseness(options, 4.0, 0.1 * options.ray_samples) < 4.0
-    assert schedule.next_coarseness(options, 1.0, 0.0) == 1.0
+    assert schedule.next_coarseness(options, 4.0, 10.0 * options.ray_samples, 0.0) > 4.0
+    assert schedule.next_coarseness(options, 4.0, 1e4, options.fine_from) == 1.0
+    assert schedule.next_coarseness(options, 4.0, 0.1 * options.ray_samples, 0.0) < 4.0
+    assert schedule.next_coarseness(options, 1.0, 0.0, 0.0) == 1.0
 
 
 def test_what_cannot_be(scene: PosedScene) -> None:

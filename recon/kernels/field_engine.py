@@ -223,7 +223,8 @@ class NativeFieldEngine(ABC):
     ) -> None:
         """Look again at one in `occupied_every` occupied cells and one in `all_every` of all, and
         use the outcome. A cell is occupied when a step of length `shortest` (stretched where space
-        is contracted) is more opaque than `threshold`, or than the mean over all seen cells."""
+        is contracted) is more opaque than `threshold`, or than half the mean over all seen cells,
+        all with steps of equal length."""
         table, mlp, bits = self._weights(state.weights)
         self._engine.update_grid(
             self._shape,

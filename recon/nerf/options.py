@@ -28,7 +28,8 @@ class NerfOptions:
         first_batch, batch: samples with gradients that a step aims at, at first and at the end; the
             number of rays follows.
         step_length: of marching, box units (the box around what matters is 2 wide).
-        coarse_factor: the most by which steps are longer while the scene is still fog.
+        coarse_factor: the most by which steps are longer while the scene is still fog, at first...
+        fine_from: ...falling to 1 at this progress: long steps keep fog, and fog keeps steps long.
         ray_samples: samples of a ray that longer steps aim at.
         cone: growth of steps with distance in unbounded scenes (radians).
         rate: learning rate of tables.
@@ -39,6 +40,7 @@ class NerfOptions:
         exposure: one learned gain a photo and channel.
         density_bias: added to the exponent of the density.
         min_weight: samples with less blending weight have no colour.
+        min_transmittance: rays end where less light than this comes through.
         seed: of everything random.
         threads: 0 for one a core.
         backend: which kernels.
@@ -54,10 +56,11 @@ class NerfOptions:
     first_levels: int = 4
     all_levels_at: float = 0.25
     grid: int = 128
-    first_batch: int = 1 << 14
+    first_batch: int = 1 << 13
     batch: int = 1 << 16
     step_length: float = 2 * 3**0.5 / 512
-    coarse_factor: float = 16.0
+    coarse_factor: float = 8.0
+    fine_from: float = 0.4
     ray_samples: int = 24
     cone: float = 1 / 128
     rate: float = 2e-2
@@ -67,7 +70,8 @@ class NerfOptions:
     huber_delta: float = 0.1
     exposure: bool = False
     density_bias: float = 0.0
-    min_weight: float = 1e-3
+    min_weight: float = 4e-3
+    min_transmittance: float = 1e-3
     seed: int = 0
     threads: int = 0
     backend: str = "native_cpu"
@@ -84,6 +88,8 @@ class NerfOptions:
             )
         if not (self.step_length > 0 and self.coarse_factor >= 1 and self.ray_samples >= 1):
             raise OptionError("step length, coarse factor or samples of a ray are out of range")
+        if not (0 < self.fine_from <= 1 and 0 <= self.min_transmittance < 1):
+            raise OptionError("progress of fine steps or transmittance is out of range")
         if not (self.rate > 0 and self.mlp_rate > 0):
             raise OptionError("learning rates must be positive")
 

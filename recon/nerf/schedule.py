@@ -38,14 +38,19 @@ def next_rays(wanted: float, rays: int, live: int) -> int:
     return int(min(MOST_RAYS, max(_FEWEST, rays * min(2.0, max(0.5, ratio)) ** 0.5)))
 
 
-def next_coarseness(options: NerfOptions, coarseness: float, per_ray: float) -> float:
+def next_coarseness(
+    options: NerfOptions, coarseness: float, per_ray: float, progress: float
+) -> float:
     """The factor by which steps are longer, from the samples that rays had in the last step.
 
     A scene that is still fog would give each ray hundreds of samples; longer steps give many more
-    rays for the same work. As the scene empties, steps shrink to their length.
+    rays for the same work. As the scene empties, steps shrink to their length; at the latest as
+    their ceiling falls.
     """
     ratio = min(1.2, max(1 / 1.2, per_ray / options.ray_samples))
-    return min(options.coarse_factor, max(1.0, coarseness * ratio**0.5))
+    falling = max(0.0, 1.0 - progress / options.fine_from)
+    ceiling = options.coarse_factor**falling
+    return min(ceiling, max(1.0, coarseness * ratio**0.5))
 
 
 def grid_rhythm(step: int) -> tuple[int, int, float]:

@@ -123,8 +123,9 @@ class NerfTrainer(LoopTrainer):
     def snapshot(self) -> NerfModel:
         """A copy of the model as it is now."""
         with self._lock:
-            weights = self._state.weights.clone()
-        march = march_of(self._region, self._options, 1.0)
+            weights, coarseness = self._state.weights.clone(), self._coarseness
+        # Fog that was trained with long steps is rendered with them, too.
+        march = march_of(self._region, self._options, coarseness)
         return NerfModel(self._shape, march, weights, backend=self._options.backend)
 
     def _prepare(self) -> None:
@@ -154,7 +155,7 @@ class NerfTrainer(LoopTrainer):
                 remedy="continue from the last checkpoint with another --seed",
             )
         per_ray = result.marched / self._rays
-        self._coarseness = schedule.next_coarseness(options, self._coarseness, per_ray)
+        self._coarseness = schedule.next_coarseness(options, self._coarseness, per_ray, progress)
         self._rays = schedule.next_rays(schedule.batch(options, progress), self._rays, result.live)
         if self._step % schedule.GRID_EVERY == 0:
             occupied_every, all_every, decay = schedule.grid_rhythm(self._step)
@@ -189,4 +190,5 @@ def march_of(region: Region, options: NerfOptions, coarseness: float) -> March:
         shortest=options.step_length * coarseness,
         cone=0.0 if region.bounded else options.cone * coarseness,
         min_weight=options.min_weight,
+        min_transmittance=options.min_transmittance,
     )

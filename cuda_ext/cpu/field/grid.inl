@@ -187,8 +187,7 @@ void update_grid(const FieldShape &shape, const FieldWeights &weights, float *de
       for (int x = 0; x < g; ++x) {
         const float d = density[z * slab + static_cast<int64_t>(y) * g + x];
         if (d >= 0.0f) {
-          total +=
-              static_cast<double>(min_(d * o.shortest * stretch_of_cell(shape, x, y, z), 1.0f));
+          total += static_cast<double>(fog_opacity(d, o));
           count += 1.0;
         }
       }
@@ -202,7 +201,7 @@ void update_grid(const FieldShape &shape, const FieldWeights &weights, float *de
     count += sums[2 * z + 1];
   }
   const float mean = static_cast<float>(count > 0.0 ? total / count : 0.0);
-  const float threshold = min_(o.threshold, mean);
+  const float threshold = occupancy_threshold(o, mean);
   run_chunks(g, [&](int z, int) {
     for (int y = 0; y < g; ++y)
       for (int x = 0; x < g; x += 8) {

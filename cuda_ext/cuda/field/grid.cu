@@ -131,7 +131,7 @@ __global__ void __launch_bounds__(kFieldThreads)
   const int64_t cell = static_cast<int64_t>(blockIdx.x) * kFieldThreads + threadIdx.x;
   double total = 0.0, count = 0.0;
   if (cell < cells && density[cell] >= 0.0f) {
-    total = static_cast<double>(recon::min_(cell_opacity(f, o, cell, density[cell]), 1.0f));
+    total = static_cast<double>(recon::fog_opacity(density[cell], o));
     count = 1.0;
   }
   total = block_sum<double, kFieldThreads>(total);
@@ -143,7 +143,7 @@ __global__ void __launch_bounds__(kFieldThreads)
 }
 
 __global__ void __launch_bounds__(kScanWidth)
-    threshold_kernel(FieldFrame f, const double *parts, uint32_t blocks, float threshold) {
+    threshold_kernel(FieldFrame f, const double *parts, uint32_t blocks, GridOptions o) {
   double total = 0.0, count = 0.0;
   for (uint32_t i = threadIdx.x; i < blocks; i += kScanWidth) {
     total += parts[i];
@@ -153,7 +153,7 @@ __global__ void __launch_bounds__(kScanWidth)
   count = block_sum<double, kScanWidth>(count);
   if (threadIdx.x == 0)
     f.status->threshold =
-        recon::min_(threshold, static_cast<float>(count > 0.0 ? total / count : 0.0));
+        recon::occupancy_threshold(o, static_cast<float>(count > 0.0 ? total / count : 0.0));
 }
 
 // A thread a byte.
@@ -206,7 +206,7 @@ void threshold_cells(const FieldFrame &f, const float *density, const GridOption
   const int64_t cells = cube(f.shape.grid);
   const uint32_t blocks = blocks_for(cells, kFieldThreads);
   RECON_LAUNCH(opacity_sums_kernel, blocks, kFieldThreads, stream, f, density, o, cells, parts);
-  RECON_LAUNCH(threshold_kernel, 1, kScanWidth, stream, f, parts, blocks, o.threshold);
+  RECON_LAUNCH(threshold_kernel, 1, kScanWidth, stream, f, parts, blocks, o);
   RECON_LAUNCH(occupy_kernel, blocks_for(cells / 8, kFieldThreads), kFieldThreads, stream, f,
                density, o, cells / 8, bits);
 }

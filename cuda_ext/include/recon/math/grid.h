@@ -61,4 +61,17 @@ RECON_FN void point_in_cell(const recon_types::GridOptions &o, int grid, const i
         static_cast<float>(grid);
 }
 
+// What a cell adds to the mean that the threshold depends on: opacity of a step of equal length
+// everywhere. With the long steps of the squeezed shell, most of the cells, the mean would be so
+// high that the box were empty before it was ever trained.
+RECON_FN float fog_opacity(float density, const recon_types::GridOptions &o) {
+  return min_(density * o.shortest, 1.0f);
+}
+
+// Opacity of a step through a cell from which on it is occupied. While all is thin fog, what is
+// near the mean stays.
+RECON_FN float occupancy_threshold(const recon_types::GridOptions &o, float mean) {
+  return min_(o.threshold, 0.5f * mean);
+}
+
 RECON_END
