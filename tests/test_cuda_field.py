@@ -13,6 +13,7 @@ import torch
 from field_cases import (
     MARCH,
     SHAPE,
+    assert_queries_agree,
     make_rays,
     make_state,
     prepared,
@@ -25,9 +26,8 @@ from host_exec import CPU, ORDERS, host_cuda
 from recon.errors import TrainingError
 from recon.kernels import native_cuda_field, native_field
 from recon.kernels.field_engine import FieldState, NativeFieldEngine
-from recon.kernels.field_ops import FEATURES, LEVELS, FieldShape, StepSettings
+from recon.kernels.field_ops import FEATURES, FieldShape, StepSettings
 from recon.kernels.ops import PinholeView
-from recon.nerf import reference
 
 # Room for few samples: launches are sized for the room, which costs here even where it is not used.
 SAMPLES = 1 << 13
@@ -75,23 +75,7 @@ def test_gradients_agree_with_autograd(contracted: bool, n: int) -> None:
 @pytest.mark.usefixtures("order")
 @pytest.mark.parametrize("n", [1, 7, 129])
 def test_queries_agree_with_the_reference(n: int) -> None:
-    state, engine = make_state(), cuda_engine()
-    g = torch.Generator().manual_seed(n)
-    points = torch.randn(n, 3, generator=g)
-    directions = torch.nn.functional.normalize(torch.randn(n, 3, generator=g), dim=1)
-    table, mlp = state.weights.table.double(), state.weights.mlp.double()
-    u = reference.unit_from_box(SHAPE, reference.box_from_scene(SHAPE, points.double()))
-    for levels in (LEVELS, 3):
-        engine.use_levels(levels)
-        encoded, density, color = engine.query(state.weights, points, directions)
-        # The finest level has 64 cells: float32 positions are good for 1e-5 of a cell.
-        want = reference.encode(SHAPE, table, u, levels)
-        assert torch.allclose(encoded.double(), want, atol=1e-4)
-        if levels == LEVELS:
-            sigma, features = reference.geometry(SHAPE, table, mlp, u)
-            rgb = reference.color(mlp, features, directions.double())
-            assert torch.allclose(density.double(), sigma / SHAPE.half, rtol=1e-3)
-            assert torch.allclose(color.double(), rgb, atol=1e-3)
+    assert_queries_agree(cuda_engine(), n)
 
 
 @pytest.mark.parametrize("samples", [SAMPLES, 1])

@@ -12,6 +12,7 @@ native_field = pytest.importorskip("recon.kernels.native_field", reason="native 
 from field_cases import (  # noqa: E402
     MARCH,
     SHAPE,
+    assert_queries_agree,
     make_rays,
     make_state,
     prepared,
@@ -21,10 +22,9 @@ from field_cases import (  # noqa: E402
 )
 
 from recon.kernels import native_cpu  # noqa: E402
-from recon.kernels.field_ops import FEATURES, LEVELS, StepSettings  # noqa: E402
+from recon.kernels.field_ops import FEATURES, StepSettings  # noqa: E402
 from recon.kernels.native_field import FieldEngine  # noqa: E402
 from recon.kernels.ops import PinholeView  # noqa: E402
-from recon.nerf import reference  # noqa: E402
 
 ISAS = native_cpu.instruction_sets()
 
@@ -55,25 +55,7 @@ def test_gradients_agree_with_autograd(isa: str, contracted: bool) -> None:
 @pytest.mark.parametrize("isa", ISAS)
 @pytest.mark.parametrize("n", [1, 7, 96, 101])
 def test_queries_agree_with_the_reference(isa: str, n: int) -> None:
-    state, engine = make_state(), FieldEngine(SHAPE, isa)
-    g = torch.Generator().manual_seed(n)
-    points = torch.randn(n, 3, generator=g)
-    directions = torch.nn.functional.normalize(torch.randn(n, 3, generator=g), dim=1)
-    table, mlp = state.weights.table.double(), state.weights.mlp.double()
-    u = reference.unit_from_box(SHAPE, reference.box_from_scene(SHAPE, points.double()))
-    for levels in (LEVELS, 3):
-        engine.use_levels(levels)
-        encoded, density, color = engine.query(state.weights, points, directions)
-        want = reference.encode(SHAPE, table, u, levels)
-        # The finest level has 64 cells: float32 positions are good for 1e-5 of a cell.
-        assert torch.allclose(encoded.double(), want, atol=1e-4)
-        if levels < LEVELS:
-            assert (encoded[:, levels * FEATURES :] == 0).all()
-            continue
-        sigma, features = reference.geometry(SHAPE, table, mlp, u)
-        rgb = reference.color(mlp, features, directions.double())
-        assert torch.allclose(density.double(), sigma / SHAPE.half, rtol=1e-3)
-        assert torch.allclose(color.double(), rgb, atol=1e-3)
+    assert_queries_agree(FieldEngine(SHAPE, isa), n)
 
 
 @pytest.mark.parametrize("isa", ISAS)

@@ -17,10 +17,7 @@ constexpr int64_t kMostPairs = int64_t{1} << 30;
 constexpr int64_t kMostSplats = int64_t{1} << 30;
 constexpr int64_t kMostTiles = int64_t{1} << 24;
 
-int64_t div_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
-
-// Every buffer of an engine with its number of elements for some work. `visit(buffer, n)` is called
-// for each: allocation, addition and the estimate must not differ.
+// Every buffer of an engine; see cuda/buffer.h.
 struct Buffers {
   DeviceBuffer<Status> status;
   DeviceBuffer<float4> records;
@@ -64,16 +61,11 @@ struct Buffers {
   }
 };
 
-std::string megabytes(int64_t bytes) { return std::to_string((bytes + 999999) / 1000000) + " MB"; }
-
 } // namespace
 
 int64_t engine_bytes(const Workload &work) {
   Buffers none;
-  int64_t bytes = 0;
-  none.visit(work,
-             [&](auto &buffer, int64_t n) { bytes += buffer.missing(std::max<int64_t>(n, 1)); });
-  return bytes;
+  return missing_bytes(none, work);
 }
 
 struct Engine::Impl {
@@ -95,33 +87,17 @@ struct Engine::Impl {
     pinned_release(mirror);
   }
 
-  int64_t allocated() {
-    int64_t bytes = 0;
-    buffers.visit({0, 0, 1, 1, true, true},
-                  [&](auto &buffer, int64_t) { bytes += buffer.bytes(); });
-    return bytes;
-  }
+  int64_t allocated() { return allocated_bytes(buffers, Workload{0, 0, 1, 1, true, true}); }
 
   // Makes room for the frame's view and `pairs` pairs, or says what is missing.
   void reserve(Stream stream) {
     Frame &f = frame;
     const Workload work = {f.n, pairs, f.view.width, f.view.height, f.options.depth, f.keep};
-    int64_t missing = 0, freed = 0;
-    buffers.visit(work, [&](auto &buffer, int64_t n) {
-      const int64_t more = buffer.missing(std::max<int64_t>(n, 1));
-      missing += more;
-      freed += more > 0 ? buffer.bytes() : 0;
+    reserve_all(buffers, work, [&] {
+      return "rendering " + std::to_string(f.n) + " splats at " + std::to_string(f.view.width) +
+             "x" + std::to_string(f.view.height) + " with room for " + std::to_string(pairs) +
+             " tile entries";
     });
-    if (missing > 0) {
-      const int64_t free = memory_info().free + freed;
-      if (missing > free)
-        throw OutOfDeviceMemory("rendering " + std::to_string(f.n) + " splats at " +
-                                std::to_string(f.view.width) + "x" + std::to_string(f.view.height) +
-                                " with room for " + std::to_string(pairs) + " tile entries needs " +
-                                megabytes(missing) + " more GPU memory, of which " +
-                                megabytes(free) + " are free");
-      buffers.visit(work, [&](auto &buffer, int64_t n) { buffer.reserve(n); });
-    }
     if (!started) {
       fill_zero(buffers.status.data(), sizeof(Status), stream);
       started = true;

@@ -1,7 +1,6 @@
 #include "cuda/field/engine.h"
 
-#include "cuda/buffer.h"
-#include "cuda/field/frame.cuh"
+#include "cuda/field/buffers.cuh"
 
 #include <algorithm>
 #include <cmath>
@@ -25,89 +24,13 @@ constexpr int64_t kRenderRays = int64_t{1} << 15; // of a batch
 // How many of the samples are expected to be live, as a part.
 constexpr int64_t kLivePart = 4;
 
-int64_t div_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
-int64_t cube(int64_t side) { return side * side * side; }
 int64_t whole_warps(int64_t n) { return div_up(std::max<int64_t>(n, 1), kWarp) * kWarp; }
-
-// Every buffer of an engine with its number of elements for some work. `visit(buffer, n)` is called
-// for each: allocation, addition and the estimate must not differ.
-struct FieldBuffers {
-  DeviceBuffer<FieldStatus> status;
-  DeviceBuffer<float> march_t, march_dt, rates;
-  DeviceBuffer<RayState> ray;
-  DeviceBuffer<TrainRay> train;
-  DeviceBuffer<uint32_t> ray_samples, sample_begin, ray_live, live_begin, owner, live, touched,
-      cell_counts;
-  DeviceBuffer<float> ray_bias, ray_exposure, u, t, dt, encoded, raw, opacity, weight, after;
-  DeviceBuffer<float> live_encoded, h1, geometry, h2, h3, color;
-  DeviceBuffer<float> d_out, d_density, d_h3, d_h2, d_geometry, d_h1, d_encoded;
-  DeviceBuffer<float> transposed, weight_parts;
-  DeviceBuffer<double> loss_parts, cell_parts;
-  DeviceBuffer<unsigned long long> table_gradient;
-  DeviceBuffer<uint8_t> bits, coarse, coarse_scratch;
-
-  template <class Visit> void visit(const FieldWorkload &w, Visit &&visit) {
-    const int64_t rays = w.rays, samples = w.samples, live = w.live;
-    visit(status, 1);
-    visit(march_t, kMostSteps);
-    visit(march_dt, kMostSteps);
-    visit(ray, rays);
-    visit(train, rays);
-    visit(ray_bias, kHidden * rays);
-    visit(ray_samples, rays);
-    visit(sample_begin, rays);
-    visit(ray_live, rays);
-    visit(live_begin, rays);
-    visit(u, 3 * samples);
-    visit(t, samples);
-    visit(dt, samples);
-    visit(owner, samples);
-    visit(encoded, kEncoded * samples);
-    visit(raw, samples);
-    visit(opacity, samples);
-    visit(weight, samples);
-    visit(after, samples);
-    visit(this->live, live);
-    visit(live_encoded, kEncoded * live);
-    visit(h1, kHidden * live);
-    visit(geometry, kGeometry * live);
-    visit(h2, kHidden * live);
-    visit(h3, kHidden * live);
-    visit(color, kColors * live);
-    visit(bits, cube(w.grid) / 8);
-    visit(coarse, cube(w.grid / recon::kCoarse));
-    visit(coarse_scratch, cube(w.grid / recon::kCoarse));
-    if (w.entries == 0)
-      return;
-    visit(rates, kAdamRates);
-    visit(ray_exposure, kColors * rays);
-    visit(loss_parts, 2 * div_up(rays, kFieldThreads));
-    visit(d_out, kColors * live);
-    visit(d_density, live);
-    visit(d_h3, kHidden * live);
-    visit(d_h2, kHidden * live);
-    visit(d_geometry, kGeometry * live);
-    visit(d_h1, kHidden * live);
-    visit(d_encoded, kEncoded * live);
-    visit(transposed, kWeights);
-    visit(weight_parts, kChunks * kWeights);
-    visit(table_gradient, kFeatures * w.entries);
-    visit(touched, div_up(w.entries, 32));
-    visit(cell_counts, div_up(samples, kFieldThreads));
-    visit(cell_parts, 2 * div_up(cube(w.grid), kFieldThreads));
-  }
-};
-
-std::string megabytes(int64_t bytes) { return std::to_string((bytes + 999999) / 1000000) + " MB"; }
 
 } // namespace
 
 int64_t field_engine_bytes(const FieldWorkload &work) {
   FieldBuffers none;
-  int64_t bytes = 0;
-  none.visit(work,
-             [&](auto &buffer, int64_t n) { bytes += buffer.missing(std::max<int64_t>(n, 1)); });
-  return bytes;
+  return missing_bytes(none, work);
 }
 
 struct FieldEngine::Impl {
@@ -116,6 +39,7 @@ struct FieldEngine::Impl {
   int image_count = 0;
   FieldFrame frame = {};
   int64_t samples, live; // room
+  int64_t cleared = 0;   // entries whose sums of gradients were cleared
   FieldStatus *mirror = static_cast<FieldStatus *>(pinned_allocate(sizeof(FieldStatus)));
   float *march_staging = static_cast<float *>(pinned_allocate(2 * kMostSteps * sizeof(float)));
   MarchOptions march_now = {};
@@ -131,33 +55,20 @@ struct FieldEngine::Impl {
   }
 
   int64_t allocated() {
-    int64_t bytes = images.bytes();
-    buffers.visit({1, 1, 1, 1, 32}, [&](auto &buffer, int64_t) { bytes += buffer.bytes(); });
-    return bytes;
+    return images.bytes() + allocated_bytes(buffers, FieldWorkload{1, 1, 1, 1, 32});
   }
 
   // Makes room, or says what is missing.
   void reserve(const FieldWorkload &work, Stream stream) {
-    int64_t missing = 0, freed = 0;
-    buffers.visit(work, [&](auto &buffer, int64_t n) {
-      const int64_t more = buffer.missing(std::max<int64_t>(n, 1));
-      missing += more;
-      freed += more > 0 ? buffer.bytes() : 0;
+    reserve_all(buffers, work, [&] {
+      return "a batch of " + std::to_string(work.rays) + " rays with room for " +
+             std::to_string(work.samples) + " samples";
     });
-    if (missing == 0)
-      return;
-    const int64_t free = memory_info().free + freed;
-    if (missing > free)
-      throw OutOfDeviceMemory("a batch of " + std::to_string(work.rays) + " rays with room for " +
-                              std::to_string(work.samples) + " samples needs " +
-                              megabytes(missing) + " more GPU memory, of which " + megabytes(free) +
-                              " are free");
-    const int64_t sums = buffers.table_gradient.bytes();
-    buffers.visit(work, [&](auto &buffer, int64_t n) { buffer.reserve(n); });
-    if (buffers.table_gradient.bytes() != sums) { // all 0 between steps
+    if (work.entries > cleared) { // all 0 between steps
       fill_zero(buffers.table_gradient.data(), static_cast<size_t>(buffers.table_gradient.bytes()),
                 stream);
       fill_zero(buffers.touched.data(), static_cast<size_t>(buffers.touched.bytes()), stream);
+      cleared = work.entries;
     }
   }
 

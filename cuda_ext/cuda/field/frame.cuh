@@ -41,6 +41,8 @@ constexpr int kChunkTile = 32; // live samples that such a block takes at a time
 constexpr float kFixedOne = 0x1p48f;
 constexpr float kFixedMost = 64.0f; // of one contribution
 
+inline int64_t cube(int64_t side) { return side * side * side; }
+
 // What the device knows of a batch of rays and the host does not, until it asks.
 struct FieldStatus {
   uint32_t samples, live; // that there was room for

@@ -172,8 +172,6 @@ __global__ void __launch_bounds__(kFieldThreads)
   bits[i] = static_cast<uint8_t>(byte);
 }
 
-int64_t cube(int64_t side) { return side * side * side; }
-
 } // namespace
 
 void copy_occupancy(const FieldFrame &f, const uint8_t *from, uint8_t *bits, uint8_t *coarse,
