@@ -10,7 +10,8 @@ import pytest
 import torch
 from ball_scene import ball_scene, mean_psnr
 from PIL import Image
-from safetensors.torch import load_file, safe_open, save_file
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 
 from recon.errors import BackendUnavailable, FormatError, OptionError, TrainingError
 from recon.model import (
