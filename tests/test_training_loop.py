@@ -62,3 +62,22 @@ def test_a_listener_that_holds_training_up_costs_no_training_time(tmp_path: Path
     assert 1.2 <= finished.seconds < wall - 0.9 * held
     # A pause does not look like slow steps either.
     assert max(rates) < 3 * min(rates)
+
+
+class SlowToLookAt(Sleeper):
+    """A snapshot takes a tenth of a second."""
+
+    def snapshot(self) -> RadianceModel:
+        time.sleep(0.1)
+        return BallModel()
+
+
+def test_evaluation_along_the_way_takes_a_small_part_of_the_time(tmp_path: Path) -> None:
+    trainer = SlowToLookAt(
+        ball_scene(tmp_path, count=4), Options(time_budget=2.0, eval_every=0.01), None
+    )
+    began = time.perf_counter()
+    evaluations = [e for e in trainer.run() if isinstance(e, EvalEvent)]
+    # One after 0.01 s, the next after nine times the length of the first, one at the end.
+    assert len(evaluations) <= 2 + 2.0 / (9 * 0.1)
+    assert time.perf_counter() - began < 3.5

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import threading
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -28,6 +29,8 @@ from recon.scene import PosedScene
 from recon.training.clock import Clock
 
 _EVENT_EVERY = 0.25  # seconds
+# Evaluation along the way takes at most a tenth of the time, however slow the model renders.
+_TRAINING_FOR_EVALUATION = 9.0
 
 
 class LoopOptions(Protocol):
@@ -175,10 +178,12 @@ class LoopTrainer(ABC):
                     )
                 last_event, last_event_step = now, self._step
             if now >= next_eval and self._scene.test_views:
+                began = time.monotonic()
                 with clock.paused():
                     evaluation = self._evaluate()
+                pause = (time.monotonic() - began) * _TRAINING_FOR_EVALUATION
                 yield evaluation
-                next_eval = now + eval_every
+                next_eval = now + max(eval_every, pause)
             if self._dir is not None and now >= next_checkpoint:
                 yield self._checkpoint(self._dir)
                 next_checkpoint = clock.seconds() + options.checkpoint_every
