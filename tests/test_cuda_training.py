@@ -164,6 +164,9 @@ def test_fields_train_as_with_the_cpu_kernels(
     again = NerfModel.load(saved, "native_cuda")
     camera = scene.test_views[0].camera
     assert (again.render(camera).color == model.render(camera).color).all()
+    # Models and checkpoints are those of the CPU.
     monkeypatch.undo()
     shown = NerfModel.load(saved).render(camera).color
     assert abs(shown - model.render(camera).color).mean() < 1e-3
+    resumed = NerfTrainer(scene, small_nerf(), tmp_path).snapshot()
+    assert (resumed.render(camera).color == shown).all()
