@@ -233,6 +233,15 @@ def test_bombs_links_and_lies_are_refused(tmp_path, photos):
         load_capture(tmp_path / "lie.zip")
 
 
+def test_a_directory_that_points_before_the_file_is_refused(tmp_path, photos):
+    data = bytearray(make_zip(tmp_path / "before.zip", photos).read_bytes())
+    at = data.index(b"PK\x05\x06") + 16  # where the directory claims to begin
+    data[at : at + 4] = (int.from_bytes(data[at : at + 4], "little") + 64).to_bytes(4, "little")
+    (tmp_path / "before.zip").write_bytes(data)
+    with pytest.raises(FormatError, match="not where it should be"):
+        load_capture(tmp_path / "before.zip")
+
+
 def test_a_zip_without_photos_and_no_zip_are_told_apart(tmp_path):
     with pytest.raises(CaptureError, match="no photos in this archive"):
         load_capture(make_zip(tmp_path / "texts.zip", {"a.txt": b"x"}))

@@ -101,6 +101,7 @@ def test_the_chunks_scale_makes_metres(scene):
         ),
         ("<!DOCTYPE x [<!ENTITY a 'b'>]>" + document(), "entities"),
         (document()[:400], "not readable"),
+        (document().replace("UTF-8", "UTF-9"), "unknown encoding"),
     ],
 )
 def test_files_that_cannot_be_used_are_refused_with_the_reason(scene, text, words):

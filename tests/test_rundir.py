@@ -65,6 +65,8 @@ def test_a_manifest_with_a_wrong_or_missing_field_is_an_error(key: str) -> None:
     if not isinstance(whole[key], str) and whole[key] is not None:
         with pytest.raises(RunDirError):
             parse_manifest(json.dumps({**whole, key: "wrong"}), Path("m"))
+    with pytest.raises(RunDirError, match="OverflowError"):
+        parse_manifest(json.dumps({**whole, "images": float("inf")}), Path("m"))
 
 
 def test_a_newer_manifest_is_not_guessed_at() -> None:

@@ -87,7 +87,11 @@ def _copy(source: zipfile.ZipFile, info: zipfile.ZipInfo, target: Path, archive:
     if info.file_size > _MAX_MEMBER:
         raise _refused(archive, f"{info.filename[:80]!r} has {info.file_size / 1e9:.0f} GB")
     left = info.file_size
-    with source.open(info) as packed, target.open("wb") as out:
+    try:
+        packed = source.open(info)
+    except OSError as error:  # the directory sends us before the start of the file
+        raise zipfile.BadZipFile(f"{info.filename[:80]!r} is not where it should be") from error
+    with packed, target.open("wb") as out:
         while chunk := packed.read(_CHUNK):
             left -= len(chunk)
             if left < 0:

@@ -115,7 +115,7 @@ def parse_manifest(text: str, where: Path) -> Manifest:
     """
     try:
         data = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise _malformed(where, f"it is not JSON: {error}") from error
     if not isinstance(data, dict) or not isinstance(data.get("version"), int):
         raise _malformed(where, "it has no version")
@@ -128,7 +128,7 @@ def parse_manifest(text: str, where: Path) -> Manifest:
         )
     try:
         return _from_json(data)
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise _malformed(where, f"{type(error).__name__}: {error}") from error
 
 

@@ -51,7 +51,15 @@ def read_metashape(path: Path) -> dict[str, PosedLens]:
         return _chunk(ET.fromstring(text))
     except FormatError as error:
         raise FormatError(error.what, where=path, remedy=error.remedy or _REMEDY) from error
-    except (OSError, ET.ParseError, ValueError, OverflowError, RecursionError) as error:
+    # LookupError: the head names an encoding that nobody knows.
+    except (
+        OSError,
+        ET.ParseError,
+        ValueError,
+        LookupError,
+        OverflowError,
+        RecursionError,
+    ) as error:
         raise FormatError(f"not readable XML ({error})", where=path, remedy=_REMEDY) from error
 
 
