@@ -126,8 +126,7 @@ __device__ __forceinline__ float cell_opacity(const FieldFrame &f, const GridOpt
 }
 
 __global__ void __launch_bounds__(kFieldThreads)
-    opacity_sums_kernel(FieldFrame f, const float *density, GridOptions o, int64_t cells,
-                        double *parts) {
+    opacity_sums_kernel(const float *density, GridOptions o, int64_t cells, double *parts) {
   const int64_t cell = static_cast<int64_t>(blockIdx.x) * kFieldThreads + threadIdx.x;
   double total = 0.0, count = 0.0;
   if (cell < cells && density[cell] >= 0.0f) {
@@ -203,7 +202,7 @@ void threshold_cells(const FieldFrame &f, const float *density, const GridOption
                      uint8_t *bits, Stream stream) {
   const int64_t cells = cube(f.shape.grid);
   const uint32_t blocks = blocks_for(cells, kFieldThreads);
-  RECON_LAUNCH(opacity_sums_kernel, blocks, kFieldThreads, stream, f, density, o, cells, parts);
+  RECON_LAUNCH(opacity_sums_kernel, blocks, kFieldThreads, stream, density, o, cells, parts);
   RECON_LAUNCH(threshold_kernel, 1, kScanWidth, stream, f, parts, blocks, o);
   RECON_LAUNCH(occupy_kernel, blocks_for(cells / 8, kFieldThreads), kFieldThreads, stream, f,
                density, o, cells / 8, bits);
