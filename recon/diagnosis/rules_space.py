@@ -29,7 +29,8 @@ _UNLIKE, _FEWEST_PAIRS = 0.75, 3
 
 
 def space_findings(survey: Survey) -> Iterator[Finding]:
-    """Gaps in an orbit, one height only, narrow baselines, jumps in a numbered sequence."""
+    """Gaps in an orbit, one height only, narrow baselines, look-alikes, jumps in a numbered
+    sequence."""
     if survey.norm_from_world is None or len(survey.cameras) < 3:
         return
     names = sorted(survey.cameras)

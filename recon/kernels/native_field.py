@@ -8,14 +8,7 @@ from __future__ import annotations
 import torch
 
 from recon.errors import BackendUnavailable
-from recon.kernels.field_engine import (
-    FieldGradients,
-    FieldState,
-    FieldWeights,
-    NativeFieldEngine,
-    Rays,
-    TrainImage,
-)
+from recon.kernels.field_engine import NativeFieldEngine
 from recon.kernels.field_ops import FieldShape
 
 try:
@@ -25,8 +18,6 @@ except ImportError as error:
         f"the native kernels are not built ({error})",
         remedy="install recon with a C++20 compiler present: pip install .",
     ) from error
-
-__all__ = ["FieldEngine", "FieldGradients", "FieldState", "FieldWeights", "Rays", "TrainImage"]
 
 
 class FieldEngine(NativeFieldEngine):

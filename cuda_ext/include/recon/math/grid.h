@@ -63,7 +63,7 @@ RECON_FN void point_in_cell(const recon_types::GridOptions &o, int grid, const i
 
 // What a cell adds to the mean that the threshold depends on: opacity of a step of equal length
 // everywhere. With the long steps of the squeezed shell, most of the cells, the mean would be so
-// high that the box were empty before it was ever trained.
+// high that the box would be emptied before it was ever trained.
 RECON_FN float fog_opacity(float density, const recon_types::GridOptions &o) {
   return min_(density * o.shortest, 1.0f);
 }
