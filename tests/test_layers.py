@@ -17,7 +17,7 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"fit", "report", "export"}),
     frozenset({"evaluate", "metrics"}),
     frozenset({"splat", "nerf"}),
-    frozenset({"training"}),
+    frozenset({"training", "dense"}),
     frozenset({"model", "kernels"}),
     frozenset({"diagnosis"}),
     frozenset({"sfm", "scene", "capture", "formats"}),

@@ -2,6 +2,7 @@
 
 #include "cpu/engine.h"
 #include "cpu/field/field.h"
+#include "cpu/sweep/sweep.h"
 
 #include <string>
 #include <vector>
@@ -11,6 +12,7 @@ struct Isa {
   const char *name;
   recon_cpu::Engine *(*create)();
   recon_cpu::FieldEngine *(*create_field)();
+  recon_cpu::PlaneSweep plane_sweep;
   bool supported; // by this CPU
 };
 

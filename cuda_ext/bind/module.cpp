@@ -5,6 +5,7 @@
 #include "bind/field.h"
 #include "bind/isa.h"
 #include "bind/oracle.h"
+#include "bind/sweep.h"
 #include "bind/types.h"
 #include "cpu/engine.h"
 #include "cpu/threads.h"
@@ -148,5 +149,6 @@ NB_MODULE(_native, m) {
       });
 
   bind_field(m);
+  bind_sweep(m);
   bind_oracle(m);
 }

@@ -212,3 +212,14 @@ class FieldEngine:
         /,
     ) -> None: ...
     def timings(self, arg: bool, /) -> dict: ...
+
+def plane_sweep(
+    reference: tuple[int, int, int],
+    neighbours: Sequence[tuple[tuple[int, int, int], Sequence[float], Sequence[float]]],
+    planes: int,
+    first: float,
+    step: float,
+    inverse_depth: int,
+    score: int,
+    isa: str = "",
+) -> None: ...

@@ -4,7 +4,11 @@ outside our trainer. Parameters lie in blocks: see `recon.kernels.layout`.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from recon.errors import BackendUnavailable, OptionError
 from recon.kernels.block_engine import BlockEngine, native_view
@@ -48,6 +52,49 @@ def gather_splats(blocks: torch.Tensor, sources: torch.Tensor) -> torch.Tensor:
         out.data_ptr(),
     )
     return out
+
+
+def plane_sweep(
+    reference: NDArray[np.float32],
+    others: Sequence[tuple[NDArray[np.float32], NDArray[np.float64], NDArray[np.float64]]],
+    planes: tuple[int, float, float],
+    out: tuple[NDArray[np.float32], NDArray[np.float32]],
+    isa: str = "",
+) -> None:
+    """See `recon.dense.sweep.plane_sweep`.
+
+    Args:
+        reference: grey (H, W).
+        others: grey (H', W'), homography (3, 3) and epipole (3,) of each.
+        planes: how many, the first inverse depth and the step.
+        out: inverse depth and score, (H, W), written.
+
+    Raises:
+        OptionError: an array has another shape or type, or is not contiguous.
+    """
+    for array in (reference, *(grey for grey, _, _ in others), *out):
+        if array.dtype != np.float32 or array.ndim != 2 or not array.flags.c_contiguous:
+            raise OptionError("plane sweeping takes contiguous float32 images")
+    if any(array.shape != reference.shape for array in out) or min(reference.shape) < 2:
+        raise OptionError("depth and score have the size of the photo, at least 2x2")
+    if not others or planes[0] < 1:
+        raise OptionError("plane sweeping needs another photo and a plane")
+
+    def described(grey: NDArray[np.float32]) -> tuple[int, int, int]:
+        return grey.ctypes.data, grey.shape[1], grey.shape[0]
+
+    count, first, step = planes
+    inverse_depth, score = out
+    _native.plane_sweep(
+        described(reference),
+        [(described(grey), a.ravel().tolist(), b.tolist()) for grey, a, b in others],
+        count,
+        first,
+        step,
+        inverse_depth.ctypes.data,
+        score.ctypes.data,
+        isa,
+    )
 
 
 class Engine(BlockEngine):

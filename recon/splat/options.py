@@ -50,6 +50,8 @@ class SplatOptions:
         sh_every: progress between raising the SH degree by one.
         antialias: opacity compensation (Mip-Splatting); such models need a viewer that knows it.
         ssim_weight: weight of D-SSIM against L1.
+        dense_share: share of `max_splats` that training starts with, from a dense cloud where the
+            sparse one has fewer; 0 for the sparse cloud alone.
         init_opacity: of the first splats.
         opacity_reg, scale_reg: weights of mean opacity and mean scale in the loss.
         prune_opacity: splats under it are removed when the set changes.
@@ -75,6 +77,7 @@ class SplatOptions:
     sh_every: float = 0.1
     antialias: bool = False
     ssim_weight: float = 0.2
+    dense_share: float = 0.5
     init_opacity: float = 0.3
     opacity_reg: float = 0.01
     scale_reg: float = 0.01
@@ -93,6 +96,8 @@ class SplatOptions:
             raise OptionError(f"max splats must be at least 1, not {self.max_splats}")
         if not 0 <= self.sh_degree <= 3:
             raise OptionError(f"the SH degree must be 0 to 3, not {self.sh_degree}")
+        if not 0 <= self.dense_share <= 1:
+            raise OptionError(f"the dense share must be 0 to 1, not {self.dense_share}")
         if self.start_factor < 1:
             raise OptionError(f"the start factor must be at least 1, not {self.start_factor}")
 

@@ -10,15 +10,16 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from recon.dense import dense_points
 from recon.errors import TrainingError
 from recon.kernels.memory import typed_out_of_memory
 from recon.kernels.ops import RasterOptions
 from recon.kernels.registry import training_backend
-from recon.scene import PosedScene
+from recon.scene import PosedScene, SparsePoints
 from recon.splat import schedule
 from recon.splat.checkpoint import METHOD, Position, load_checkpoint, save_checkpoint
 from recon.splat.densify import Densifier, ErrorSplitter
-from recon.splat.init import initial_rows
+from recon.splat.init import dense_effort, initial_rows, start_points
 from recon.splat.model import SplatModel
 from recon.splat.options import SplatOptions
 from recon.splat.state import SplatState, morton_order
@@ -62,10 +63,7 @@ class SplatTrainer(LoopTrainer):
         self._skipped = 0
         with typed_out_of_memory():
             if not (resume and self._resume()):
-                rows = initial_rows(scene, options, np.random.default_rng(options.seed))
-                rows = rows[morton_order(rows[:, :3])].to(self._backend.device)
-                self._state = SplatState.from_rows(rows)
-                self._first_count = self._state.n
+                self._start_from(scene.points)
 
     def _resume(self) -> bool:
         found = newest_readable(self._dir, METHOD, load_checkpoint, self._notices.append)
@@ -78,6 +76,23 @@ class SplatTrainer(LoopTrainer):
         self._generator.set_state(position.generator)
         self._notices.append(f"resumed at step {self._step}")
         return True
+
+    def _start_from(self, points: SparsePoints) -> None:
+        rows = initial_rows(points, self._options, np.random.default_rng(self._options.seed))
+        rows = rows[morton_order(rows[:, :3])].to(self._backend.device)
+        self._state = SplatState.from_rows(rows)
+        self._first_count = self._state.n
+
+    def _densify_start(self, threads: int) -> None:
+        """Start from points on all surfaces; the sparse cloud served until now, for a look."""
+        options, scene = self._options, self._scene
+        if options.dense_share == 0:
+            return
+        dense = dense_points(scene, dense_effort(options, threads), stop=self._stop.is_set)
+        if not self._stop.is_set():
+            rng = np.random.default_rng([options.seed, 1])
+            with self._lock:
+                self._start_from(start_points(scene, dense, options, rng))
 
     @property
     def _size(self) -> int:
@@ -105,6 +120,8 @@ class SplatTrainer(LoopTrainer):
             self._options.max_splats, width, height, self._targets.byte_count
         )
         self._engine = self._backend.engine()
+        if self._step == 0:
+            self._densify_start(threads)
 
     def _mean_loss(self) -> float:
         """See `LoopTrainer`; waits for the device.
