@@ -11,7 +11,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from recon.dense import DenseOptions, dense_points
+from recon.dense import DenseOptions, DensePhoto, dense_points
 from recon.dense.pairs import project, ranked_neighbours
 from recon.dense.sweep import GreyView, Planes, plane_sweep, projection
 from recon.errors import OptionError
@@ -20,6 +20,7 @@ from recon.kernels import native_cpu
 from recon.scene import PosedScene, SparsePoints, View
 from recon.splat import SplatOptions
 from recon.splat.init import start_points
+from recon.splat.targets import TargetImages
 
 F64 = NDArray[np.float64]
 WIDTH, HEIGHT, FOCAL = 96, 64, 90.0
@@ -172,83 +173,91 @@ def test_neighbours_see_the_same_from_good_angles() -> None:
 
 
 @pytest.fixture(scope="module")
-def wall(tmp_path_factory: pytest.TempPathFactory) -> PosedScene:
-    folder = tmp_path_factory.mktemp("wall")
-    views = []
-    for i, x in enumerate(np.linspace(-0.5, 0.5, 6)):
-        cam = camera((float(x), 0.1 * (-1) ** i, -2.0))
-        path = folder / f"{i}.png"
-        Image.fromarray(wall_rgb(cam)).save(path)
-        views.append(View(f"{i}.png", path, cam, "train"))
-    rng = np.random.default_rng(1)
-    xy = rng.uniform(-0.7, 0.7, (200, 2))
-    xyz = np.column_stack([xy, 0.3 * xy[:, 0]]).astype(np.float32)
-    points = SparsePoints(xyz, np.full((200, 3), 128, np.uint8))
-    identity = Sim3(1.0, np.eye(3), np.zeros(3))
-    return PosedScene(tuple(views), points, identity)
+def wall() -> list[DensePhoto]:
+    """Six photos of the wall."""
+    places = [(float(x), 0.1 * (-1) ** i, -2.0) for i, x in enumerate(np.linspace(-0.5, 0.5, 6))]
+    return [DensePhoto(cam, wall_rgb(cam)) for cam in map(camera, places)]
 
 
-SMALL = DenseOptions(long_side=WIDTH)
+@pytest.fixture(scope="module")
+def corners() -> NDArray[np.float32]:
+    """Some points on the wall."""
+    xy = np.random.default_rng(1).uniform(-0.7, 0.7, (200, 2))
+    return np.column_stack([xy, 0.3 * xy[:, 0]]).astype(np.float32)
 
 
-def test_dense_points_lie_on_the_wall_in_its_colours(wall: PosedScene) -> None:
-    dense = dense_points(wall, SMALL)
+def test_dense_points_lie_on_the_wall_in_its_colours(
+    wall: list[DensePhoto], corners: NDArray[np.float32]
+) -> None:
+    dense = dense_points(wall, corners, DenseOptions())
     assert len(dense) > 10_000
     off = np.abs(dense.xyz[:, 2] - 0.3 * dense.xyz[:, 0])
     assert np.median(off) < 0.01
     assert np.quantile(off, 0.95) < 0.05
-    # Colours are those of the photo's pixel at the point's place.
-    view = wall.views[2]
-    seen = project(view.camera, dense.xyz.astype(np.float64))
+    # Colours are those of any photo at the point's place.
+    seen = project(wall[2].camera, dense.xyz.astype(np.float64))
     column, row = seen.uv[seen.inside].astype(int).T
-    photo = np.asarray(Image.open(view.image_path))
-    apart = np.abs(photo[row, column].astype(int) - dense.rgb[seen.inside]).mean(1)
+    apart = np.abs(wall[2].rgb[row, column].astype(int) - dense.rgb[seen.inside]).mean(1)
     assert np.median(apart) < 10
-    again = dense_points(wall, SMALL)
+    again = dense_points(wall, corners, DenseOptions())
     assert (again.xyz == dense.xyz).all()
 
 
-def test_masked_and_transparent_pixels_become_no_points(wall: PosedScene, tmp_path: Path) -> None:
-    half = np.full((HEIGHT, WIDTH), 255, np.uint8)
-    half[:, : WIDTH // 2] = 0
-    Image.fromarray(half).save(tmp_path / "half.png")
-    masked = dataclasses.replace(
-        wall,
-        views=tuple(dataclasses.replace(v, mask_path=tmp_path / "half.png") for v in wall.views),
-    )
-    left = project(wall.views[0].camera, dense_points(masked, SMALL).xyz.astype(np.float64))
-    whole = project(wall.views[0].camera, dense_points(wall, SMALL).xyz.astype(np.float64))
-    assert 0 < left.inside.sum() < 0.75 * whole.inside.sum()
-
-    clear = []
-    for view in wall.views:
-        rgba = np.dstack([np.asarray(Image.open(view.image_path)), half])
-        path = tmp_path / view.name
-        Image.fromarray(rgba).save(path)
-        clear.append(dataclasses.replace(view, image_path=path))
-    see_through = dataclasses.replace(wall, views=tuple(clear), background=(1.0, 1.0, 1.0))
-    some = len(dense_points(see_through, SMALL))
-    assert 0 < some < 0.75 * len(dense_points(wall, SMALL))
+def test_pixels_that_do_not_count_become_no_points(
+    wall: list[DensePhoto], corners: NDArray[np.float32]
+) -> None:
+    right = np.zeros((HEIGHT, WIDTH), bool)
+    right[:, WIDTH // 2 :] = True
+    masked = [dataclasses.replace(photo, counts=right) for photo in wall]
+    some = dense_points(masked, corners, DenseOptions())
+    assert 0 < len(some) < 0.6 * len(dense_points(wall, corners, DenseOptions()))
 
 
-def test_nothing_to_go_by_makes_no_points(wall: PosedScene) -> None:
-    empty = SparsePoints(np.zeros((0, 3), np.float32), np.zeros((0, 3), np.uint8))
-    assert len(dense_points(dataclasses.replace(wall, points=empty), SMALL)) == 0
-    assert len(dense_points(dataclasses.replace(wall, views=wall.views[:1]), SMALL)) == 0
-    assert len(dense_points(wall, SMALL, stop=lambda: True)) == 0
+def test_nothing_to_go_by_makes_no_points(
+    wall: list[DensePhoto], corners: NDArray[np.float32]
+) -> None:
+    assert len(dense_points(wall, corners[:0], DenseOptions())) == 0
+    assert len(dense_points(wall[:1], corners, DenseOptions())) == 0
+    assert len(dense_points([], corners, DenseOptions())) == 0
+    assert len(dense_points(wall, corners, DenseOptions(), stop=lambda: True)) == 0
 
 
-def test_training_starts_from_its_share(wall: PosedScene) -> None:
-    dense = dense_points(wall, SMALL)
+def test_training_starts_from_its_share(corners: NDArray[np.float32]) -> None:
+    def points(xyz: NDArray[np.float32]) -> SparsePoints:
+        return SparsePoints(xyz, np.zeros((len(xyz), 3), np.uint8))
+
     rng = np.random.default_rng(0)
+    dense = points(rng.normal(size=(5000, 3)).astype(np.float32))
+    scene = PosedScene((), points(corners), Sim3(1.0, np.eye(3), np.zeros(3)))
     options = SplatOptions(max_splats=1000, dense_share=0.5)
-    start = start_points(wall, dense, options, rng)
+    start = start_points(scene, dense, options, rng)
     assert len(start) == 500
-    assert (start.xyz[:200] == wall.points.xyz).all()
+    assert (start.xyz[:200] == corners).all()
     none = dataclasses.replace(options, dense_share=0.0)
-    assert len(start_points(wall, dense, none, rng)) == 200
+    assert len(start_points(scene, dense, none, rng)) == 200
     # A hull only fills up what the dense cloud leaves open.
-    hull = dataclasses.replace(wall, background=(1.0, 1.0, 1.0))
-    assert not np.isin(start_points(hull, dense, options, rng).xyz, wall.points.xyz).all(1).any()
-    few = SparsePoints(dense.xyz[:400], dense.rgb[:400])
-    assert len(start_points(hull, few, options, rng)) == 500
+    hull = dataclasses.replace(scene, background=(1.0, 1.0, 1.0))
+    assert not np.isin(start_points(hull, dense, options, rng).xyz, corners).all(1).any()
+    assert len(start_points(hull, points(dense.xyz[:400]), options, rng)) == 500
+
+
+def test_photos_to_look_in_leave_out_masks_and_background(tmp_path: Path) -> None:
+    rgba = np.full((40, 60, 4), 255, np.uint8)
+    rgba[:, :20, :3] = 90
+    rgba[:, 40:, 3] = 0
+    Image.fromarray(rgba).save(tmp_path / "a.png")
+    mask = np.full((40, 60), 255, np.uint8)
+    mask[:10] = 0
+    Image.fromarray(mask).save(tmp_path / "m.png")
+    view = View(
+        "a.png", tmp_path / "a.png", camera((0, 0, -2), 60, 40), "train", tmp_path / "m.png"
+    )
+    no_points = SparsePoints(np.zeros((0, 3), np.float32), np.zeros((0, 3), np.uint8))
+    scene = PosedScene((view,), no_points, Sim3(1.0, np.eye(3), np.zeros(3)), (1.0, 1.0, 1.0))
+    (photo,) = TargetImages(scene, None, 1).small(5, 30)
+    assert photo.rgb.shape == (20, 30, 3)
+    assert photo.camera.width == 30
+    assert photo.counts is not None
+    assert photo.counts[5:, :10].all()
+    assert not photo.counts[:5].any()
+    assert not photo.counts[:, 10:].any()  # white is the background

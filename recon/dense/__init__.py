@@ -4,6 +4,6 @@ Structure from motion leaves a few thousand points at corners and blobs. Trainin
 points on all textured surfaces need not grow there by trial and error.
 """
 
-from recon.dense.cloud import DenseOptions, dense_points
+from recon.dense.cloud import DenseOptions, DensePhoto, dense_points
 
-__all__ = ["DenseOptions", "dense_points"]
+__all__ = ["DenseOptions", "DensePhoto", "dense_points"]

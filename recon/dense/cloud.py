@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,8 +10,8 @@ from numpy.typing import NDArray
 
 from recon.dense.pairs import project, ranked_neighbours
 from recon.dense.sweep import DepthMap, GreyView, Planes, plane_sweep, projection
-from recon.formats.images import load_mask8, load_rgb8, load_rgba8
-from recon.scene import PosedScene, SparsePoints, View
+from recon.geometry import Camera
+from recon.scene import SparsePoints
 
 
 @dataclass(frozen=True)
@@ -21,74 +20,84 @@ class DenseOptions:
 
     Attributes:
         long_side: of the photos as they are compared, pixels.
-        views: photos that get a depth map, spread over all.
+        photos: how many are used, spread over all.
         neighbours: photos that each is compared with.
         max_planes: depths that are tried; fewer where pixels move less than one each.
         min_score: least mean correlation of a point, -1..1.
-        threads: that load photos.
     """
 
-    long_side: int = 320
-    views: int = 48
+    long_side: int = 240
+    photos: int = 60
     neighbours: int = 4
-    max_planes: int = 128
+    max_planes: int = 96
     min_score: float = 0.6
-    threads: int = 1
+
+
+@dataclass(frozen=True)
+class DensePhoto:
+    """A photo to look for points in.
+
+    Attributes:
+        camera: of the size of the picture.
+        rgb: (H, W, 3) uint8.
+        counts: (H, W), which pixels may become points; None for all.
+    """
+
+    camera: Camera
+    rgb: NDArray[np.uint8]
+    counts: NDArray[np.bool_] | None = None
+
+    def grey(self) -> GreyView:
+        """As it is compared."""
+        grey = self.rgb @ np.array([0.299, 0.587, 0.114], np.float32) / np.float32(255)
+        return GreyView(self.camera, np.ascontiguousarray(grey, np.float32))
 
 
 # The sparse cloud's range of depths in a view, widened: surfaces without corners lie beyond it.
 _NEARER, _FARTHER, _QUANTILE = 0.7, 1.5, 0.01
 _MIN_POINTS = 20
 _MIN_PLANES = 32
-_OPAQUE = 128
 # Two maps agree on a point where they are this many planes apart at most.
 _AGREEMENT = 1.5
 
 
 @dataclass(frozen=True)
-class _Reference:
+class _Mapped:
     index: int
+    others: Sequence[int]
     planes: Planes
     depth: DepthMap
 
 
 def dense_points(
-    scene: PosedScene,
+    photos: Sequence[DensePhoto],
+    sparse: NDArray[np.float32],
     options: DenseOptions,
     stop: Callable[[], bool] = lambda: False,
 ) -> SparsePoints:
-    """Points on textured surfaces that at least two depth maps agree on; from the training views.
+    """Points on textured surfaces that at least two depth maps agree on, in the cameras' space.
 
-    There are none where the scene has no sparse points, which tell where to look, or no two photos
-    that see the same of them.
+    There are none where no sparse points (N, 3) tell where to look, or no two photos see the same
+    of them.
 
     Args:
         stop: asked between photos; when it says so, there are few points or none.
     """
-    views = scene.train_views
-    photos = _load(scene, views, options)
-    cameras = [photo.view.camera for photo in photos]
-    xyz = scene.points.xyz.astype(np.float64)
-    count = min(options.views, len(views))
-    chosen = np.unique(np.linspace(0, len(views) - 1, count).round().astype(int)).tolist()
-    ranked = {index: ranked_neighbours(cameras, xyz, index) for index in chosen}
-    references: dict[int, _Reference] = {}
-    for index in chosen:
+    cameras = [photo.camera for photo in photos]
+    views = [photo.grey() for photo in photos]
+    xyz = sparse.astype(np.float64)
+    maps: dict[int, _Mapped] = {}
+    for index in range(len(photos)):
         if stop():
             break
-        others = ranked[index][: options.neighbours]
-        planes = _planes(photos, xyz, index, others, options.max_planes)
+        others = ranked_neighbours(cameras, xyz, index)[: options.neighbours]
+        planes = _planes(cameras, xyz, index, others, options.max_planes)
         if planes is not None:
-            depth = plane_sweep(photos[index].view, [photos[i].view for i in others], planes)
-            references[index] = _Reference(index, planes, depth)
+            depth = plane_sweep(views[index], [views[i] for i in others], planes)
+            maps[index] = _Mapped(index, others, planes, depth)
     parts = [
-        _agreed(
-            reference,
-            photos,
-            [references[i] for i in ranked[reference.index] if i in references],
-            options,
-        )
-        for reference in references.values()
+        _agreed(own, photos, [maps[i] for i in own.others if i in maps], options.min_score)
+        for own in maps.values()
     ]
     if not parts:
         return SparsePoints(np.zeros((0, 3), np.float32), np.zeros((0, 3), np.uint8))
@@ -97,40 +106,15 @@ def dense_points(
     )
 
 
-@dataclass(frozen=True)
-class _Photo:
-    view: GreyView
-    rgb: NDArray[np.uint8]
-    counts: NDArray[np.bool_] | None  # pixels that may become points, None for all
-
-
-def _load(scene: PosedScene, views: Sequence[View], options: DenseOptions) -> list[_Photo]:
-    def load(view: View) -> _Photo:
-        camera = view.camera.fit_long_side(options.long_side)
-        size = camera.width, camera.height
-        rgb = load_rgb8(view.image_path, *size, scene.background)
-        counts = None
-        if view.mask_path is not None:
-            counts = load_mask8(view.mask_path, *size) >= _OPAQUE
-        if scene.background is not None:
-            opaque = load_rgba8(view.image_path, *size)[..., 3] >= _OPAQUE
-            counts = opaque if counts is None else counts & opaque
-        grey = (rgb @ np.array([0.299, 0.587, 0.114], np.float32)) / np.float32(255)
-        return _Photo(GreyView(camera, np.ascontiguousarray(grey, np.float32)), rgb, counts)
-
-    with ThreadPoolExecutor(max(1, options.threads)) as pool:
-        return list(pool.map(load, views))
-
-
 def _planes(
-    photos: Sequence[_Photo],
+    cameras: Sequence[Camera],
     xyz: NDArray[np.float64],
     index: int,
     others: Sequence[int],
     max_planes: int,
 ) -> Planes | None:
     """The depths at which to look for what photo `index` shows; None where nothing tells."""
-    camera = photos[index].view.camera
+    camera = cameras[index]
     seen = project(camera, xyz)
     depths = seen.depth[seen.inside]
     if len(depths) < _MIN_POINTS or not others:
@@ -141,7 +125,7 @@ def _planes(
     middle = np.array([camera.width / 2, camera.height / 2, 1.0])
     moves: list[float] = []
     for other in others:
-        homography, epipole = projection(camera, photos[other].view.camera)
+        homography, epipole = projection(camera, cameras[other])
         ends = [homography @ middle + w * epipole for w in (first, last)]
         if all(end[2] > 1e-6 for end in ends):
             moves.append(float(np.hypot(*(ends[0][:2] / ends[0][2] - ends[1][:2] / ends[1][2]))))
@@ -151,15 +135,15 @@ def _planes(
 
 
 def _agreed(
-    reference: _Reference,
-    photos: Sequence[_Photo],
-    others: Sequence[_Reference],
-    options: DenseOptions,
+    reference: _Mapped,
+    photos: Sequence[DensePhoto],
+    others: Sequence[_Mapped],
+    min_score: float,
 ) -> SparsePoints:
     """The points of a depth map that another one has too."""
     photo = photos[reference.index]
-    camera, depth = photo.view.camera, reference.depth
-    good = depth.score >= options.min_score
+    camera, depth = photo.camera, reference.depth
+    good = depth.score >= min_score
     if photo.counts is not None:
         good &= photo.counts
     y, x = np.nonzero(good)
@@ -170,8 +154,8 @@ def _agreed(
     rotation, translation = camera.cam_from_world[:3, :3], camera.cam_from_world[:3, 3]
     xyz = np.einsum("nj,ji->ni", in_cam - translation, rotation)
     confirmed = np.zeros(len(xyz), bool)
-    for other in others[: options.neighbours]:
-        seen = project(photos[other.index].view.camera, xyz)
+    for other in others:
+        seen = project(photos[other.index].camera, xyz)
         column, row = seen.uv[seen.inside].astype(int).T
         theirs = other.depth.inverse_depth[row, column]
         step = max(other.planes.step, reference.planes.step)

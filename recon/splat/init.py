@@ -55,12 +55,12 @@ def initial_rows(
     return torch.from_numpy(rows)
 
 
-def dense_effort(options: SplatOptions, threads: int) -> DenseOptions:
+def dense_effort(options: SplatOptions) -> DenseOptions:
     """How much work goes into the dense cloud: less where training has little time."""
     budget = options.time_budget
     if budget is not None and budget < _SHORT:
-        return DenseOptions(long_side=240, views=24, threads=threads)
-    return DenseOptions(threads=threads)
+        return DenseOptions(long_side=160, photos=30)
+    return DenseOptions()
 
 
 def start_points(

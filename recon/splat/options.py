@@ -68,7 +68,7 @@ class SplatOptions:
     max_splats: int = 100_000
     time_budget: float | None = None
     long_side: int | None = 960
-    start_factor: float = 4.0
+    start_factor: float = 2.0
     full_resolution_at: float = 0.6
     grow_from: float = 0.02
     grow_until: float = 0.6

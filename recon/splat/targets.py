@@ -9,11 +9,14 @@ import numpy as np
 import torch
 from PIL import Image
 
+from recon.dense import DensePhoto
 from recon.errors import TrainingError
 from recon.formats.images import load_mask8, load_rgb8
 from recon.kernels.layout import pinhole_view
 from recon.kernels.ops import PinholeView
 from recon.scene import PosedScene
+
+_COUNTS = 128  # weight of a pixel that is more in the mask than out of it
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,7 @@ class TargetImages:
     ) -> None:
         self._device = device
         self._views = scene.train_views
+        self._background = scene.background
         if not self._views:
             raise TrainingError(
                 "there are no training views", remedy="at least two photos with cameras are needed"
@@ -87,6 +91,26 @@ class TargetImages:
         if target is None:
             target = self._cache[index] = self._make(index, factor)
         return target
+
+    def small(self, count: int, long_side: int) -> list[DensePhoto]:
+        """`count` of the views, spread over all, shrunk to `long_side` pixels. What shows the
+        scene's background or is masked does not count."""
+        chosen = np.unique(np.linspace(0, len(self) - 1, min(count, len(self))).round().astype(int))
+        return [self._shrunk(index, long_side) for index in chosen]
+
+    def _shrunk(self, index: int, long_side: int) -> DensePhoto:
+        camera = self._cameras[index].fit_long_side(long_side)
+        size = camera.width, camera.height
+        mask, counts = self._masks[index], None
+        rgb = np.asarray(Image.fromarray(self._photos[index]).resize(size, Image.Resampling.BOX))
+        if mask is not None:
+            resized = Image.fromarray(mask).resize(size, Image.Resampling.BOX)
+            counts = np.asarray(resized) >= _COUNTS
+        if self._background is not None:
+            behind = np.round(np.array(self._background) * 255).astype(np.uint8)
+            shown = (rgb != behind).any(2)
+            counts = shown if counts is None else counts & shown
+        return DensePhoto(camera, rgb, counts)
 
     def _make(self, index: int, factor: float) -> Target:
         camera, photo, mask = self._cameras[index], self._photos[index], self._masks[index]

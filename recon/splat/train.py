@@ -83,12 +83,14 @@ class SplatTrainer(LoopTrainer):
         self._state = SplatState.from_rows(rows)
         self._first_count = self._state.n
 
-    def _densify_start(self, threads: int) -> None:
+    def _densify_start(self) -> None:
         """Start from points on all surfaces; the sparse cloud served until now, for a look."""
         options, scene = self._options, self._scene
         if options.dense_share == 0:
             return
-        dense = dense_points(scene, dense_effort(options, threads), stop=self._stop.is_set)
+        effort = dense_effort(options)
+        photos = self._targets.small(effort.photos, effort.long_side)
+        dense = dense_points(photos, scene.points.xyz, effort, stop=self._stop.is_set)
         if not self._stop.is_set():
             rng = np.random.default_rng([options.seed, 1])
             with self._lock:
@@ -121,7 +123,7 @@ class SplatTrainer(LoopTrainer):
         )
         self._engine = self._backend.engine()
         if self._step == 0:
-            self._densify_start(threads)
+            self._densify_start()
 
     def _mean_loss(self) -> float:
         """See `LoopTrainer`; waits for the device.
