@@ -26,10 +26,10 @@ class DenseOptions:
         min_score: least mean correlation of a point, -1..1.
     """
 
-    long_side: int = 240
+    long_side: int = 200
     photos: int = 60
     neighbours: int = 4
-    max_planes: int = 96
+    max_planes: int = 80
     min_score: float = 0.6
 
 
