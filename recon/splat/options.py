@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from recon.errors import OptionError
@@ -37,7 +37,9 @@ class SplatOptions:
     any number of steps and a budget of time.
 
     Attributes:
-        steps: training steps (one view each).
+        steps: training steps (one view each), at least.
+        steps_per_photo: so many for each training photo where that is more, up to 30,000; 0 for
+            `steps` alone.
         max_splats: splats grow towards this number and never beyond.
         time_budget: seconds of training, or None. Progress then follows whichever of steps and
             time is ahead: schedules complete within the budget.
@@ -65,13 +67,14 @@ class SplatOptions:
     """
 
     steps: int = 3000
+    steps_per_photo: int = 0
     max_splats: int = 100_000
     time_budget: float | None = None
     long_side: int | None = 960
     start_factor: float = 2.0
     full_resolution_at: float = 0.6
     grow_from: float = 0.02
-    grow_until: float = 0.6
+    grow_until: float = 0.5
     grow_every: int = 100
     sh_degree: int = 3
     sh_every: float = 0.1
@@ -101,11 +104,18 @@ class SplatOptions:
         if self.start_factor < 1:
             raise OptionError(f"the start factor must be at least 1, not {self.start_factor}")
 
+    def for_photos(self, count: int) -> SplatOptions:
+        """The same with the steps that so many training photos get."""
+        wanted = max(self.steps, min(self.steps_per_photo * count, _MOST_STEPS))
+        return replace(self, steps=wanted, steps_per_photo=0)
+
+
+_MOST_STEPS = 30_000
 
 _PRESETS: dict[str, SplatOptions] = {
     "draft": SplatOptions(steps=2000, max_splats=50_000),
     "standard": SplatOptions(steps=7000, max_splats=150_000),
-    "high": SplatOptions(steps=20_000, max_splats=300_000),
+    "high": SplatOptions(steps=12_000, steps_per_photo=280, max_splats=250_000),
 }
 
 
