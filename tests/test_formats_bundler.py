@@ -15,6 +15,9 @@ from recon.errors import FormatError
 from recon.formats.bundler import read_bundler
 from recon.geometry import look_at
 
+# Numbers are checked before they are reckoned with: numpy has nothing to warn of.
+pytestmark = pytest.mark.filterwarnings("error::RuntimeWarning")
+
 FLIP = np.diag([1.0, -1.0, -1.0])
 FOCAL, K1, K2 = 60.0, -0.08, 0.01
 WIDTH, HEIGHT = 64, 48
@@ -43,6 +46,9 @@ def bundle(focal: float = FOCAL, more: str = "", cameras: int = 5) -> str:
 
 def names(cameras: int = 5) -> str:
     return "".join(f"./{index}.jpg 0 1234.5\n" for index in range(cameras)) + "lost.jpg\n"
+
+
+TURN, SHIFT = rows(FLIP @ pose(0)[:3, :3]), rows(FLIP @ pose(0)[:3, 3])
 
 
 @pytest.fixture
@@ -96,6 +102,12 @@ def test_projection_is_that_of_the_manual(scene):
         (bundle().replace(" 6\n", " 7\n", 1), names(), "not a whole bundle file"),
         (bundle(more="1 2\n"), names(), "numbers where 3"),
         (bundle().replace(rows(POINTS[0]), "nan 0 0"), names(), "not finite"),
+        (bundle().replace(rows(POINTS[0]), "1e300 0 0"), names(), "farther away"),
+        (bundle().replace(SHIFT, "1e300 -1e300 inf"), names(), "'./0.jpg' is not a rotation"),
+        (bundle().replace(SHIFT, "1e13 0 0"), names(), "'./0.jpg' is not a rotation"),
+        (bundle().replace(TURN, "inf nan 1e300\n" * 2 + "1 1 1"), names(), "not a rotation"),
+        (bundle().replace(TURN, "1e200 0 0\n" * 2 + "1 1 1"), names(), "not a rotation"),
+        (bundle().replace(TURN, "1 0 0\n0 1 0\n0 0 -1"), names(), "'./0.jpg' mirrors"),
         ("", names(), "not a whole bundle file"),
     ],
 )

@@ -27,6 +27,9 @@ from recon.formats.llff import read_llff
 from recon.formats.transforms_json import read_transforms
 from recon.geometry import rotation_from_quat
 
+# Numbers are checked before they are reckoned with: numpy has nothing to warn of.
+pytestmark = pytest.mark.filterwarnings("error::RuntimeWarning")
+
 MANY = settings(max_examples=60, deadline=None)
 
 small = st.floats(-0.2, 0.2)
@@ -321,18 +324,54 @@ def test_paths_that_lead_out_are_refused(tmp_path, name):
         read_transforms(tmp_path / "t.json")
 
 
+def llff_row() -> np.ndarray:
+    """The pose and size of a camera at the origin, (15,)."""
+    row = np.column_stack([np.eye(3)[:, [1, 0, 2]], np.zeros(3), [480, 640, 500.0]])
+    row[:, 2] *= -1
+    return row.reshape(-1)
+
+
 @MANY
 @given(edits, cuts)
 def test_mutated_llff_files_give_format_errors_only(changes, cut):
-    row = np.column_stack([np.eye(3)[:, [1, 0, 2]], np.zeros(3), [480, 640, 500.0]]).reshape(-1)
-    row = row.reshape(3, 5)
-    row[:, 2] *= -1
+    row = llff_row()
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "poses_bounds.npy"
-        np.save(path, [[*row.reshape(-1), 1.0, 9.0]] * 3)
+        np.save(path, [[*row, 1.0, 9.0]] * 3)
         assert len(read_llff(path)) == 3
         path.write_bytes(mutate(path.read_bytes(), changes, cut))
         only_format_errors(read_llff, path)
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "words"),
+    [
+        ((0, 0), 1e300, "photo 1' is not a rotation"),
+        ((1, 3), -1e300, "photo 1' is not a rotation"),
+        ((1, 3), np.inf, "not finite"),
+        ((2, 4), np.nan, "not finite"),
+        ((2, 4), 1e300, "focal length"),
+        ((0, 4), 1e300, "size"),
+        ((2, 2), 1.0, "photo 1' mirrors"),
+    ],
+)
+def test_llff_numbers_beyond_all_measure_are_refused(tmp_path, place, value, words):
+    row = llff_row().reshape(3, 5)
+    row[place] = value
+    np.save(tmp_path / "p.npy", [[*row.reshape(-1), 1.0, 9.0]])
+    with pytest.raises(FormatError, match=words) as caught:
+        read_llff(tmp_path / "p.npy")
+    assert caught.value.remedy
+
+
+@pytest.mark.parametrize("place", [(0, 0), (1, 3)])
+def test_transforms_beyond_all_measure_are_refused(tmp_path, place):
+    matrix = np.eye(4)
+    matrix[place] = 1e300
+    frame = {"file_path": "a.jpg", "transform_matrix": matrix.tolist()}
+    (tmp_path / "t.json").write_text(json.dumps({"fl_x": 50, "frames": [frame]}))
+    with pytest.raises(FormatError, match="singular or out of range"):
+        read_transforms(tmp_path / "t.json")
 
 
 def test_llff_never_unpickles(tmp_path):

@@ -15,6 +15,9 @@ from recon.errors import FormatError
 from recon.formats.metashape import read_metashape
 from recon.geometry import look_at
 
+# Numbers are checked before they are reckoned with: numpy has nothing to warn of.
+pytestmark = pytest.mark.filterwarnings("error::RuntimeWarning")
+
 CALIBRATION = {
     "f": 60.0, "cx": 1.5, "cy": -0.5, "b1": 0.3,
     "k1": -0.1, "k2": 0.02, "k3": 0.01, "p1": 0.002, "p2": -0.001,

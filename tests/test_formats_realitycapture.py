@@ -15,6 +15,9 @@ from recon.capture import load_capture
 from recon.errors import FormatError
 from recon.formats.realitycapture import read_realitycapture
 
+# Numbers are checked before they are reckoned with: numpy has nothing to warn of.
+pytestmark = pytest.mark.filterwarnings("error::RuntimeWarning")
+
 HEAD = "#name,x,y,alt,heading,pitch,roll,f,px,py,k1,k2,k3,k4,t1,t2"
 
 

@@ -17,14 +17,14 @@ from numpy.typing import NDArray
 
 from recon.errors import FormatError
 from recon.formats.lens import Lens, WorldPoints
-from recon.formats.rigid import pose_at
+from recon.formats.rigid import all_near, pose_of
 
 MAX_BYTES = 2 << 30
 MAX_CAMERAS = 100_000
 MAX_POINTS = 10_000_000
 _MAX_LIST_BYTES = 32 << 20
 _MAX_LINE = 16 << 20
-_OPENCV_FROM_BUNDLER = np.diag([1.0, -1.0, -1.0])
+_AXES = np.array([1.0, -1.0, -1.0])
 _REMEDY = "export it again, or remove it so that recon computes the cameras itself"
 
 
@@ -120,13 +120,14 @@ def _numbers(line: bytes, count: int) -> list[float]:
 
 def _camera(lines: Iterator[bytes], name: str) -> BundlerCamera | None:
     focal, k1, k2 = _numbers(next(lines), 3)
-    turn = _OPENCV_FROM_BUNDLER @ np.array([_numbers(next(lines), 3) for _ in range(3)])
-    shift = _OPENCV_FROM_BUNDLER @ np.array(_numbers(next(lines), 3))
+    # Bundler's y and z point the other way.
+    turn = _AXES[:, None] * np.array([_numbers(next(lines), 3) for _ in range(3)])
+    shift = _AXES * np.array(_numbers(next(lines), 3))
     if focal == 0.0:
         return None  # was not placed
     if not 1e-6 < focal < 1e6 or not np.all(np.isfinite([k1, k2])):
         raise FormatError(f"the lens of {name!r} is not usable")
-    return BundlerCamera(pose_at(turn.T, -turn.T @ shift, name), focal, k1, k2)
+    return BundlerCamera(pose_of(turn, shift, name), focal, k1, k2)
 
 
 def _points(lines: Iterator[bytes], count: int) -> WorldPoints:
@@ -138,8 +139,8 @@ def _points(lines: Iterator[bytes], count: int) -> WorldPoints:
         rgb.extend(min(255, max(0, round(value))) for value in _numbers(next(lines), 3))
         track.append(int(next(lines).split(maxsplit=1)[0]))
     places = np.array(xyz, dtype=np.float64).reshape(-1, 3)
-    if not np.all(np.isfinite(places)):
-        raise FormatError("the points are not finite")
+    if not all_near(places):
+        raise FormatError("a point is not finite, or farther away than anything")
     return WorldPoints(
         places,
         np.array(rgb, dtype=np.uint8).reshape(-1, 3),

@@ -24,6 +24,7 @@ from recon.formats.lens import (
     colmap_param_count,
     lens_from_colmap,
 )
+from recon.formats.rigid import all_near
 from recon.geometry import quat_from_rotation, rotation_from_quat
 
 MAX_BYTES = 4 << 30
@@ -161,11 +162,11 @@ def _guarded(reader, path: Path):
 
 
 def _entry(name: str, camera_id: int, quat_wxyz: list[float], t: list[float]) -> _ImageEntry:
+    if not all_near(np.array([*quat_wxyz, *t])):
+        raise FormatError(f"the pose of {name!r} is not finite, or farther away than anything")
     pose = np.eye(4)
     pose[:3, :3] = rotation_from_quat(quat_wxyz)
     pose[:3, 3] = t
-    if not np.all(np.isfinite(pose)):
-        raise FormatError(f"the pose of {name!r} is not finite")
     if not name or len(name) > 4096:
         raise FormatError("an image has no usable name")
     return _ImageEntry(name, camera_id, pose)
@@ -174,8 +175,8 @@ def _entry(name: str, camera_id: int, quat_wxyz: list[float], t: list[float]) ->
 def _points(rows: list[tuple[float, ...]]) -> WorldPoints:
     """`WorldPoints` of rows (x, y, z, r, g, b, error, track length)."""
     table = np.array(rows, dtype=np.float64).reshape(-1, 8)
-    if not np.all(np.isfinite(table[:, :3])):
-        raise FormatError("a point is not finite")
+    if not all_near(table[:, :3]):
+        raise FormatError("a point is not finite, or farther away than anything")
     if np.any((table[:, 3:6] < 0) | (table[:, 3:6] > 255)):
         raise FormatError("a point's colour is outside 0..255")
     error = np.where(table[:, 6] >= 0, table[:, 6], np.nan)

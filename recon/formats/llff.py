@@ -11,12 +11,14 @@ from numpy.typing import NDArray
 
 from recon.errors import FormatError
 from recon.formats.lens import Lens
+from recon.formats.rigid import require_rigid
 
 MAX_BYTES = 64 << 20
 _HEADER = re.compile(
     rb"\{'descr': '(?P<dtype>[<>]f[48])', 'fortran_order': (?P<order>True|False), "
     rb"'shape': \((?P<rows>\d{1,7}), 17\), \}\s*$"
 )
+_TOLERANCE = 1e-2
 _REMEDY = "make the file again, or remove it so that recon computes the poses itself"
 
 
@@ -57,7 +59,7 @@ def read_llff(path: Path) -> tuple[LlffPose, ...]:
     table = _table(path, data)
     if not np.all(np.isfinite(table)):
         raise FormatError("holds values that are not finite numbers", where=path, remedy=_REMEDY)
-    return tuple(_pose(path, row) for row in table)
+    return tuple(_pose(path, number, row) for number, row in enumerate(table, start=1))
 
 
 def _table(path: Path, data: bytes) -> NDArray[np.float64]:
@@ -83,16 +85,18 @@ def _table(path: Path, data: bytes) -> NDArray[np.float64]:
     return table.reshape(17, rows).T if match["order"] == b"True" else table.reshape(rows, 17)
 
 
-def _pose(path: Path, row: NDArray[np.float64]) -> LlffPose:
+def _pose(path: Path, number: int, row: NDArray[np.float64]) -> LlffPose:
     block = row[:15].reshape(3, 5)
     height, width, focal = block[:, 4].tolist()
     # The file's axes are (down, right, backwards); OpenCV's are (right, down, forwards).
     rotation = np.stack([block[:, 1], block[:, 0], -block[:, 2]], axis=1)
-    sane_size = 1 <= width <= 100_000 and 1 <= height <= 100_000 and focal > 0
-    if not sane_size or np.abs(rotation.T @ rotation - np.eye(3)).max() > 1e-2:
-        raise FormatError("a row is not a camera pose", where=path, remedy=_REMEDY)
-    if np.linalg.det(rotation) < 0:
-        raise FormatError("a row mirrors the scene", where=path, remedy=_REMEDY)
+    sane_size = 1 <= width <= 100_000 and 1 <= height <= 100_000 and 0 < focal < 1e8
+    if not sane_size:
+        raise FormatError("the size or focal length is not usable", where=path, remedy=_REMEDY)
+    try:
+        require_rigid(rotation, block[:, 3], f"photo {number}", _TOLERANCE)
+    except FormatError as error:
+        raise FormatError(error.what, where=path, remedy=_REMEDY) from error
     pose = np.eye(4)
     pose[:3, :3] = rotation.T
     pose[:3, 3] = -rotation.T @ block[:, 3]

@@ -178,8 +178,9 @@ def _pose(rows: Any, name: str) -> NDArray[np.float64]:
     world_from_cam = np.array([[_number(v, "transform_matrix") for v in row] for row in rows[:3]])
     rotation = world_from_cam[:, :3]
     # Some exporters leave a uniform scale in the matrix.
-    scale = float(np.cbrt(abs(np.linalg.det(rotation))))
-    if not 1e-6 < scale < 1e6 or np.abs(world_from_cam[:, 3]).max() > 1e12:
+    sane = np.abs(rotation).max() < 1e6 and np.abs(world_from_cam[:, 3]).max() < 1e12
+    scale = float(np.cbrt(abs(np.linalg.det(rotation)))) if sane else 0.0
+    if not 1e-6 < scale < 1e6:
         raise FormatError(f"the pose of {name!r} is singular or out of range")
     rotation = rotation / scale
     if np.abs(rotation.T @ rotation - np.eye(3)).max() > 2e-2 or np.linalg.det(rotation) < 0:
