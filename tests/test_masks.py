@@ -148,7 +148,7 @@ def test_masked_things_are_neither_matched_nor_measured(tmp_path):
     assert len(scene.views) == 6
     # The database holds keypoints as rows of float32, x first.
     tables = []
-    for database in (tmp_path / "work" / "sfm").glob("features-*.db"):
+    for database in (tmp_path / "work" / "features").glob("features-*.db"):
         with contextlib.closing(sqlite3.connect(database)) as connection:
             tables += connection.execute("SELECT rows, cols, data FROM keypoints").fetchall()
     assert len(tables) >= 6

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -12,14 +12,16 @@ from sfm_room import alignment_errors, make_room
 
 from recon.capture import load_capture
 from recon.formats.colmap import read_model
-from recon.sfm import SfmOptions, load_report, pose_capture
+from recon.formats.lens import PosedLens
+from recon.scene import PosedScene
+from recon.sfm import SfmOptions, load_report, pose_capture, survey_capture
 from recon.sfm.cache import solved_before
 from recon.sfm.context import SfmContext
 from recon.sfm.extend import fits, notice, worth_extending
 from recon.sfm.job import JobResult, PhotoFacts
 from recon.sfm.survey import known_cameras
 
-pytest.importorskip("pycolmap")
+pycolmap = pytest.importorskip("pycolmap")
 
 OPTIONS = SfmOptions(quality="draft", long_side=200, threads=2)
 LATE = {"003.png": "late a.png", "008.png": "late b.png"}
@@ -31,37 +33,69 @@ def context(folder: Path, options: SfmOptions = OPTIONS) -> SfmContext:
     )
 
 
+@dataclass
+class Grown:
+    """What came of the capture below.
+
+    Attributes:
+        before: cameras of the photos that were there at first, as the check found them.
+        truth: `cam_from_world` of all photos, by their later names.
+        told: what was said while the late photos were placed: (text, done, total).
+    """
+
+    folder: Path
+    before: dict[str, PosedLens]
+    scene: PosedScene
+    truth: dict[str, np.ndarray]
+    told: list[tuple[str, int, int]]
+
+
 @pytest.fixture(scope="module")
 def grown(tmp_path_factory):
-    """A room in ten photos, two of which come after the others were solved; one is renamed."""
+    """A room in ten photos, two of which come after the others were checked; one is renamed."""
     folder = tmp_path_factory.mktemp("grown")
     room = make_room(folder, 10)
     images = folder / "images"
     for name in LATE:
         (images / name).rename(folder / name)
-    pose_capture(load_capture(folder), folder / "run", OPTIONS)
-    before = read_model(folder / "run" / "sfm").images
+    checked = survey_capture(load_capture(folder), folder / "run", OPTIONS)
     for name, new in LATE.items():
         (folder / name).rename(images / new)
     (images / "000.png").rename(images / "first.png")
-    told: list[str] = []
+    told: list[tuple[str, int, int]] = []
     scene = pose_capture(
-        load_capture(folder), folder / "run", OPTIONS, lambda event: told.append(event.text)
+        load_capture(folder),
+        folder / "run",
+        OPTIONS,
+        lambda event: told.append((event.text, event.done, event.total)),
     )
     names = LATE | {"000.png": "first.png"}
-    return folder, before, scene, {names.get(n, n): pose for n, pose in room.poses.items()}, told
+    truth = {names.get(n, n): pose for n, pose in room.poses.items()}
+    return Grown(folder, dict(checked.cameras), scene, truth, told)
+
+
+def test_what_the_check_did_is_not_done_again(grown):
+    features = [event for event in grown.told if event[0] == "looking for features"]
+    assert features == [("looking for features", 10, 10)]
+    matching = [event for event in grown.told if event[0] == "matching pairs"]
+    assert matching == [("matching pairs", 45, 45)]
+    with pycolmap.Database.open(next((grown.folder / "run" / "features").glob("*.db"))) as database:
+        assert database.num_images() == 10
+    copies = [event for event in grown.told if event[0] == "preparing photos"]
+    assert [event[1:] for event in copies] == [(1, 2), (2, 2)]
 
 
 def test_new_photos_join_the_known_cameras(grown):
-    folder, before, scene, truth, told = grown
+    folder, before, scene = grown.folder, grown.before, grown.scene
     assert load_report(folder / "run").notices == (
         "kept the cameras of 8 photos and placed 2 of 2 new photos beside them",
     )
+    told = {text for text, _, _ in grown.told}
     assert "going on from the cameras that are known" in told
     assert "looking for two photos to start from" not in told
     assert len(scene.views) == 10
     rotation, position = alignment_errors(
-        {view.name: view.camera.cam_from_world for view in scene.views}, truth
+        {view.name: view.camera.cam_from_world for view in scene.views}, grown.truth
     )
     assert rotation.max() < 0.5
     assert position.max() < 0.01
@@ -73,7 +107,7 @@ def test_new_photos_join_the_known_cameras(grown):
 
 
 def test_the_same_again_is_taken_as_it_is(grown):
-    folder, _, scene, _, _ = grown
+    folder, scene = grown.folder, grown.scene
 
     def fail(event):
         raise AssertionError(event)
@@ -83,7 +117,7 @@ def test_the_same_again_is_taken_as_it_is(grown):
 
 
 def test_only_what_can_be_built_upon_is_known(grown, tmp_path):
-    folder = grown[0]
+    folder = grown.folder
     full = context(folder)
     assert len(solved_before(full, full.folder)) == 10
     # Nothing is new, so there is nothing to place.
@@ -130,7 +164,7 @@ def test_what_does_not_fit_is_looked_for_anew(result, good, words):
 
 
 def test_an_old_model_smaller_than_what_is_added_is_no_start(grown):
-    capture = load_capture(grown[0])
+    capture = load_capture(grown.folder)
     assert not worth_extending(dict.fromkeys("abcd"), capture)
     assert worth_extending(dict.fromkeys("abcde"), capture)
     assert not worth_extending(dict.fromkeys("abcdefghij"), capture)

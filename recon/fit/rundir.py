@@ -21,7 +21,7 @@ from recon.fit.manifest import MANIFEST_NAME, Manifest, StageRecord, StageStatus
 from recon.fit.options import DEFAULT_RUN_NAME, METHODS, MethodName
 from recon.fit.storage import clear_disk_errors, make_writable_folder, write_atomic
 
-FROM_CHECK = ("check", "diagnosis.json")
+FROM_CHECK = ("check", "features", "diagnosis.json")
 """What `recon check` leaves in a run directory in which no run has begun yet."""
 
 

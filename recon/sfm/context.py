@@ -24,14 +24,17 @@ from recon.sfm.options import (
     StageTime,
 )
 
+FEATURES_FOLDER = "features"
+"""Beside the folders of models, which share it."""
+
 
 @dataclass
 class SfmContext:
-    """One call of `pose_capture`.
+    """One call of `pose_capture` or `survey_capture`.
 
     Attributes:
         capture, options: inputs.
-        folder: where SfM keeps its database, working copies and model.
+        folder: where this call keeps its model.
         progress, cancelled: the caller's.
         stages: times so far.
     """
@@ -42,6 +45,11 @@ class SfmContext:
     progress: ProgressListener
     cancelled: CancelQuestion
     stages: dict[SfmStage, StageTime] = field(default_factory=dict)
+
+    @property
+    def features(self) -> Path:
+        """Folder of what depends on single photos: working copies, features, matches."""
+        return self.folder.parent / FEATURES_FOLDER
 
     def tell(self, stage: SfmStage, done: int, total: int, text: str) -> None:
         """Report progress.

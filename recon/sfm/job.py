@@ -65,6 +65,7 @@ class Job:
         photos: folder of the working copies.
         masks: folder of masks, FILE.png for a working copy FILE; "" without any.
         database: COLMAP's database; kept, so that nothing is extracted or matched twice.
+        donors: other databases with the same kind of features, but other cameras.
         scratch: folder for the mapper's output, emptied by the worker.
         output: folder that the final model is written to.
         images, pairs: photos, and pairs of indices into them.
@@ -85,6 +86,7 @@ class Job:
     pairs: tuple[tuple[int, int], ...]
     first_octave: int
     max_features: int
+    donors: tuple[str, ...] = ()
     neighbours: int = 0
     masks: str = ""
     affine: bool = False
@@ -109,6 +111,7 @@ class Job:
             KnownCamera(**{**c, "params": tuple(c["params"]), "pose": tuple(c["pose"])})
             for c in data["known"]
         )
+        data["donors"] = tuple(data["donors"])
         data["pairs"] = tuple((int(i), int(j)) for i, j in data["pairs"])
         return Job(**data)
 

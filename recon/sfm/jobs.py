@@ -8,7 +8,7 @@ import sqlite3
 from collections import Counter
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from recon.capture.types import GivenPoses, Photo
 from recon.formats.lens import ColmapCamera, Lens, colmap_from_lens
@@ -134,13 +134,15 @@ def run_on_copies(
     """
     options = context.options
     copies = copies_folder(context, effort)
-    database = context.folder / f"features-{_database_key(effort, images, masks)}.db"
-    drop_if_damaged(database)
+    database, donors = _databases(context.features, effort, images)
+    for path in (database, *donors):
+        drop_if_damaged(path)
     job = Job(
         photos=str(copies),
         masks="" if masks is None else str(masks),
         neighbours=neighbours,
         database=str(database),
+        donors=tuple(str(path) for path in donors if path.is_file()),
         scratch=str(context.folder / "scratch"),
         output=str(output),
         images=images,
@@ -163,14 +165,14 @@ def run_on_copies(
 
 def copies_folder(context: SfmContext, effort: Effort) -> Path:
     """Where the working copies of that size lie."""
-    return context.folder / f"photos-{effort.long_side}"
+    return context.features / f"photos-{effort.long_side}"
 
 
 def job_images(
     photos: tuple[Photo, ...], long_side: int, given: GivenPoses | None = None
 ) -> tuple[JobImage, ...]:
     """The photos as a job sees them, grouped by the camera that they share."""
-    keys = [_camera_key(photo, given) for photo in photos]
+    keys = _camera_keys(photos, given)
     groups = {key: number for number, key in enumerate(dict.fromkeys(keys))}
     members = Counter(keys)
     images = []
@@ -180,7 +182,7 @@ def job_images(
         pose = () if given is None else given.cameras[photo.name].cam_from_world.reshape(-1)
         images.append(
             JobImage(
-                file=f"{photo.digest[:24]}-{photo.orientation}.jpg",
+                file=_copy_name(photo),
                 name=photo.name,
                 width=photo.width,
                 height=photo.height,
@@ -195,11 +197,31 @@ def job_images(
     return tuple(images)
 
 
-def _camera_key(photo: Photo, given: GivenPoses | None) -> Lens | tuple:
-    """Photos with equal keys share a camera: by size, EXIF camera and focal length."""
+def _copy_name(photo: Photo) -> str:
+    """Changes with all that the features of a photo depend on: they are known by it."""
+    mask = "" if photo.mask is None else f"-{photo.mask.digest[:24]}-{photo.mask.orientation}"
+    return f"{photo.digest[:24]}-{photo.orientation}{mask}.jpg"
+
+
+def _camera_keys(photos: tuple[Photo, ...], given: GivenPoses | None) -> list[Lens | tuple]:
+    """One for each photo; photos with equal keys share a camera.
+
+    By size, EXIF's camera and focal length. Where EXIF tells nothing, photos of other folders
+    are from another camera, if there are enough of them: so the cameras of a rig have one each.
+    """
     if given is not None:
-        return given.cameras[photo.name].lens
-    return photo.width, photo.height, photo.camera, round(photo.focal or 0.0, 1)
+        return [given.cameras[photo.name].lens for photo in photos]
+    keys = [(p.width, p.height, p.camera, round(p.focal or 0.0, 1)) for p in photos]
+    folders = [PurePosixPath(photo.name).parent for photo in photos]
+    members = Counter(zip(keys, folders, strict=True))
+    return [
+        (*key, folder)
+        if not photo.camera
+        and photo.focal is None
+        and members[key, folder] >= _MIN_PHOTOS_FOR_OPENCV
+        else key
+        for photo, key, folder in zip(photos, keys, folders, strict=True)
+    ]
 
 
 def _camera(
@@ -235,16 +257,11 @@ def _write_copies(context: SfmContext, folder: Path, images: tuple[JobImage, ...
 
 
 def _write_masks(context: SfmContext, effort: Effort, images: tuple[JobImage, ...]) -> Path | None:
-    """The folder of masks for the working copies; None where no photo has one.
-
-    It is named after all that is in it, as COLMAP wants files to be named after photos.
-    """
+    """The folder of masks for the working copies; None where no photo has one."""
     photos = {photo.name: photo for photo in context.capture.photos}
     if all(photos[image.name].mask is None for image in images):
         return None
-    content = "".join(photos[image.name].content for image in images)
-    digest = hashlib.sha256(content.encode()).hexdigest()[:12]
-    folder = context.folder / f"masks-{effort.long_side}-{digest}"
+    folder = context.features / f"masks-{effort.long_side}"
     folder.mkdir(parents=True, exist_ok=True)
     tasks = [
         partial(
@@ -260,12 +277,21 @@ def _write_masks(context: SfmContext, effort: Effort, images: tuple[JobImage, ..
     return folder
 
 
-def _database_key(effort: Effort, images: tuple[JobImage, ...], masks: Path | None) -> str:
-    """Databases are kept per SIFT setting and cameras, since they store both."""
-    cameras = sorted({(i.work_width, i.work_height, i.model, i.params) for i in images})
+def _databases(
+    folder: Path, effort: Effort, images: tuple[JobImage, ...]
+) -> tuple[Path, tuple[Path, ...]]:
+    """The database for the images, and others with the same features but other cameras.
+
+    Databases are kept per SIFT setting and cameras, since they store both.
+    """
     sift = [effort.first_octave, effort.max_features, effort.affine, effort.long_side]
-    text = json.dumps([sift, cameras, masks.name if masks else None])
-    return hashlib.sha256(text.encode()).hexdigest()[:12]
+    groups = {(i.group, i.work_width, i.work_height, i.model, i.params) for i in images}
+    cameras = sorted(camera for _, *camera in groups)
+    names = [hashlib.sha256(json.dumps(part).encode()).hexdigest()[:12] for part in (sift, cameras)]
+    own = folder / f"features-{'-'.join(names)}.db"
+    return own, tuple(
+        path for path in sorted(folder.glob(f"features-{names[0]}-*.db")) if path != own
+    )
 
 
 def drop_if_damaged(database: Path) -> None:

@@ -122,16 +122,13 @@ def _with_points(
                 pycolmap.Image(name=file, camera_id=image.camera_id, image_id=image.image_id),
                 rigid,
             )
-    options = pycolmap.IncrementalPipelineOptions()
-    options.random_seed = job.seed
-    options.num_threads = job.threads
     result = pycolmap.triangulate_points(
         reconstruction=model,
         database_path=job.database,
         image_path=job.photos,
         output_path=_emptied(Path(job.scratch) / "triangulated"),
         clear_points=True,
-        options=options,
+        options=mapper_options(job),
         refine_intrinsics=False,
         cancellation_token=token,
     )
