@@ -123,7 +123,12 @@ def test_parts_are_listed_with_the_photos_that_nearly_bridge_them(capture, surve
     apart = with_photos(survey, other, links=tuple(inner), components=(16, 8))
     (finding,) = [f for f in diagnose(capture, apart).findings if f.code == "parts"]
     assert finding.photos == tuple(NAMES[16:])
-    assert "no photo shows both" in finding.remedy
+    assert "in a folder of their own" in finding.remedy
+    assert "8 photos" in finding.what
+    third = {name: replace(PLACED, component=2) for name in NAMES[20:]}
+    several = with_photos(survey, other | third, links=tuple(inner), components=(16, 4, 4))
+    (finding,) = [f for f in diagnose(capture, several).findings if f.code == "parts"]
+    assert finding.photos == tuple(NAMES[16:])
     flipped = replace(apart, evidence=replace(apart.evidence, mirrored=tuple(NAMES[16:])))
     assert found(diagnose(capture, flipped))["mirrored"] == "warning"
     near = with_photos(survey, other, links=(*inner, bridge), components=(16, 8))

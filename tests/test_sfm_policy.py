@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from recon.sfm.job import JobResult, Link, PhotoFacts
@@ -21,6 +23,14 @@ def outcome(
     ]
     photos = {name: PhotoFacts(keypoints, 3, part) for name, part in zip(names, parts, strict=True)}
     return JobResult(photos, tuple(links), 500, 1.0, 4.0, 0.0, {})
+
+
+def mixed(one: list[int | None], other: list[int | None]) -> JobResult:
+    """Photos of two scenes; neighbours match within each."""
+    both = outcome(one + other, across=True)
+    border = (f"{len(one) - 1:02d}.jpg", f"{len(one):02d}.jpg")
+    links = tuple(link for link in both.links if (link.first, link.second) != border)
+    return replace(both, links=links)
 
 
 def tried(result: JobResult, quality="draft", largest: int = 4000) -> list[str]:
@@ -45,6 +55,12 @@ def tried(result: JobResult, quality="draft", largest: int = 4000) -> list[str]:
         # Two scenes in one folder: no effort would join them.
         (outcome([0] * 10 + [1] * 10), ["all"]),
         (outcome([0] * 10 + [1] * 10, across=True), ["all", "wide", "last"]),
+        # Of two scenes, the lesser one is itself in parts, or incomplete: that is no reason.
+        (mixed([0] * 50, [1] * 8 + [2] * 6 + [None] * 2), ["all"]),
+        (mixed([0] * 12, [1] * 5 + [None] * 2), ["all"]),
+        # But that the larger one is incomplete is one.
+        (mixed([0] * 30 + [None] * 20, [1] * 16), ["all", "wide"]),
+        (mixed([0] * 11 + [None], [1] * 6), ["all", "wide", "finer"]),
         # Nothing overlaps.
         (outcome([None] * 8, linked=False), ["all"]),
     ],

@@ -74,6 +74,7 @@ def _components(survey: Survey) -> Iterator[Finding]:
         if facts.component is not None:
             members.setdefault(facts.component, []).append(name)
     largest = survey.components[0]
+    apart: list[str] = []
     for number in range(1, len(survey.components)):
         photos = tuple(sorted(members.get(number, ())))
         if set(photos) <= set(survey.evidence.mirrored):
@@ -89,22 +90,26 @@ def _components(survey: Survey) -> Iterator[Finding]:
             continue
         bridge = _best_bridge(survey, members.get(0, []), list(photos))
         if bridge is None:
-            how = (
-                "no photo shows both: if they belong to one scene, add photos that do, walking "
-                "from one to the other; if not, keep them in separate folders"
-            )
-        else:
-            how = (
-                f"add photos between {bridge.first} and {bridge.second}, which show something in "
-                f"common ({bridge.inliers} matches)"
-            )
+            apart += photos
+            continue
         yield Finding(
             "parts",
             "fault" if len(photos) > 0.5 * largest else "warning",
             f"{count_photos(len(photos))} ({some(photos)}) form part {number + 1}, which does not "
             f"connect with the largest part of {count_photos(largest)}, the only one used",
-            how,
+            f"add photos between {bridge.first} and {bridge.second}, which show something in "
+            f"common ({bridge.inliers} matches)",
             photos,
+        )
+    if apart:
+        yield Finding(
+            "parts",
+            "fault" if len(apart) > 0.5 * largest else "warning",
+            f"{count_photos(len(apart))} ({some(sorted(apart))}) have nothing in common with the "
+            f"largest part of {count_photos(largest)}, the only one used",
+            "if they show another scene, put them in a folder of their own; if it is the same, add "
+            "photos that show both, walking from one to the other",
+            tuple(sorted(apart)),
         )
 
 

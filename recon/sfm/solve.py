@@ -10,6 +10,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
 from recon.capture.load import MIN_PHOTOS
 from recon.capture.types import Capture, GivenPoses
@@ -185,12 +187,18 @@ def _worth_trying(best: JobResult, attempt: Attempt, photos: int) -> bool:
         return _FEW <= share < 1.0 and not wrong
     if not attempt.effort.affine:
         return share < _FEW or wrong
-    if len(best.links) < _HOPELESS * photos or _separate_scenes(best):
+    elsewhere = _other_scenes(best)
+    share = len(best.registered) / (photos - len(elsewhere))
+    if len(best.links) < _HOPELESS * photos:
         # Where all pairs hardly gave a match, slant is not what is in the way.
         return False
     if attempt.finer:
         # In a small set every photo counts, if there is something to be seen in it.
-        lost = [facts for facts in best.photos.values() if facts.component is None]
+        lost = [
+            facts
+            for name, facts in best.photos.items()
+            if facts.component is None and name not in elsewhere
+        ]
         return photos <= _SMALL_SET and any(f.keypoints >= FEW_KEYPOINTS for f in lost)
     if attempt.init_angle < Attempt.init_angle:
         return share < _VERY_FEW
@@ -198,19 +206,22 @@ def _worth_trying(best: JobResult, attempt: Attempt, photos: int) -> bool:
     return share < (1.0 if photos <= _SMALL_SET else _FEW) or wrong
 
 
-def _separate_scenes(result: JobResult) -> bool:
-    """Whether all photos are in models that do not have a single match between them."""
-    part = {name: facts.component for name, facts in result.photos.items()}
-    placed = sum(number is not None for number in part.values())
-    return (
-        len(result.components) > 1
-        and placed >= _FEW * len(part)
-        and all(
-            part[link.first] == part[link.second]
-            for link in result.links
-            if part[link.first] is not None and part[link.second] is not None
-        )
-    )
+def _other_scenes(result: JobResult) -> set[str]:
+    """Photos that hang together with a model of their own, but in no way with the largest one.
+
+    No effort joins what does not have a single match in common, and that the other scene is
+    complete helps nobody.
+    """
+    names = list(result.photos)
+    number = {name: index for index, name in enumerate(names)}
+    ends = [[number[link.first], number[link.second]] for link in result.links]
+    rows, columns = np.array(ends, dtype=int).reshape(-1, 2).T
+    matches = coo_array((np.ones(len(rows)), (rows, columns)), shape=(len(names), len(names)))
+    scene_of = connected_components(matches, directed=False)[1]
+    parts = [result.photos[name].component for name in names]
+    placed = {scene for scene, part in zip(scene_of, parts, strict=True) if part is not None}
+    largest = {scene for scene, part in zip(scene_of, parts, strict=True) if part == 0}
+    return {name for name, scene in zip(names, scene_of, strict=True) if scene in placed - largest}
 
 
 def _reach(
