@@ -1,4 +1,4 @@
-"""The report of whole, partial, broken and hostile run directories; and in a real browser."""
+"""The report of whole, partial, broken and hostile run directories."""
 
 from __future__ import annotations
 
@@ -7,138 +7,17 @@ import hashlib
 import json
 import re
 import shutil
-from html.parser import HTMLParser
 from pathlib import Path
 
-import numpy as np
 import pytest
 from PIL import Image
+from report_cases import VIEWS, Page, events_of, hostile_run, make_run, read_page
 
 from recon.errors import RunDirError
-from recon.geometry import Camera, Sim3, look_at
 from recon.report import write_report
-from recon.report.chart import ChartStyle, Series, line_chart, thinned
 from recon.report.data import read_courses, read_run
-from recon.report.html import Html, el, join
 from recon.report.pictures import picture_views, worst_first
 from recon.report.race import reached_other
-from recon.report.ticks import linear_ticks, log_ticks, tick_label
-from recon.report.words import count, duration, share_of_range
-from recon.scene import PosedScene, SparsePoints, View
-from recon.sfm import save_scene
-
-EVIL = '<script>document.title="owned"</script>"\'><img src=x onerror=alert(1)>'
-
-
-class Page(HTMLParser):
-    """What a test wants to know of a page: text, attributes, scripts, order of ids."""
-
-    def __init__(self, page: str) -> None:
-        super().__init__()
-        self.tags: list[tuple[str, dict[str, str]]] = []
-        self.text: list[str] = []
-        self.open: list[str] = []
-        self.feed(page)
-        self.close()
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, {key: value or "" for key, value in attrs}))
-        if tag not in ("img", "input", "meta"):
-            self.open.append(tag)
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open.pop() == tag, f"unbalanced at </{tag}>"
-
-    def handle_data(self, data: str) -> None:
-        if self.open and self.open[-1] not in ("style", "script"):
-            self.text.append(data)
-
-    @property
-    def words(self) -> str:
-        return " ".join(self.text)
-
-    def attributes(self, name: str) -> list[str]:
-        return [attrs[name] for _, attrs in self.tags if name in attrs]
-
-
-def make_scene(names: list[str], folder: Path) -> PosedScene:
-    rng = np.random.default_rng(0)
-    views = []
-    for i, name in enumerate(sorted(names)):
-        angle = 0.7 * i
-        eye = [np.cos(angle), np.sin(angle), 0.3]
-        camera = Camera(60, 40, 50.0, 50.0, 30.0, 20.0, look_at(eye, [0, 0, 0], [0, 0, 1]))
-        views.append(View(name, folder / f"{i}.png", camera, "train" if i % 3 else "test"))
-    points = SparsePoints(
-        rng.normal(size=(500, 3)).astype(np.float32) * 0.3,
-        rng.integers(0, 255, (500, 3), dtype=np.uint8),
-    )
-    return PosedScene(tuple(views), points, Sim3(2.0), failed=(("lost.jpg", "no overlap"),))
-
-
-def make_run(
-    run: Path, views: dict[str, float], *, size: tuple[int, int] = (60, 40), method: str = "splat"
-) -> Path:
-    """A finished run whose held-out views have the given PSNR."""
-    run.mkdir(exist_ok=True)
-    rng = np.random.default_rng(1)
-    for i in range(len(views)):
-        for folder in ("truth", method):
-            (run / "renders" / folder).mkdir(parents=True, exist_ok=True)
-            noise = rng.integers(0, 255, (size[1], size[0], 3), dtype=np.uint8)
-            Image.fromarray(noise).save(run / "renders" / folder / f"{i}.png")
-    figures = {
-        name: {"psnr": psnr, "ssim": 0.5, "file": f"{i}.png"}
-        for i, (name, psnr) in enumerate(views.items())
-    }
-    entry = {
-        "psnr": 23.45,
-        "ssim": 0.789,
-        "train_seconds": 61.0,
-        "splats": 12800,
-        "width": size[0],
-        "height": size[1],
-        "views": figures,
-        "unscored": {"dark.jpg": "the mask leaves next to nothing"},
-        "definitions": {"ssim": "11x11 Gaussian window"},
-    }
-    (run / "eval.json").write_text(json.dumps({method: entry}))
-    stage = {"status": "done", "fingerprint": "f"}
-    manifest = {
-        "version": 1,
-        "state": "done",
-        "updated": "2025-03-04T05:06:07+00:00",
-        "scene": "/home/somebody/captures/garden",
-        "method": method,
-        "images": 9,
-        "registered": 8,
-        "poses": "sfm",
-        "failed": {"lost.jpg": "no overlap"},
-        "skipped": {"torn.jpg": "cannot be decoded"},
-        "settings": {"preset": "draft", "splat": {"steps": 700, "rates": {"means": 0.00016}}},
-        "backend": "native_cpu",
-        "versions": {"recon": "0.1.0", "torch": "2.9"},
-        "training": {method: {"seconds": 61.0, "steps": 700, "reason": "done"}},
-        "stages": {"sfm": {**stage, "seconds": 41.0}, "train_splat": {**stage, "seconds": 62.5}},
-        "error": None,
-    }
-    (run / "manifest.json").write_text(json.dumps(manifest))
-    events: list[dict[str, object]] = [
-        {"type": "step", "step": i, "seconds": i / 10, "loss": 0.3 / (1 + i), "size": 100 + i}
-        for i in range(50)
-    ]
-    events += [{"type": "eval", "step": 25, "seconds": 2.5, "psnr": 19.5, "views": 3}]
-    events += [{"type": "notice", "step": 30, "text": "resolution rises"}]
-    (run / "events.jsonl").write_text("".join(json.dumps(e) + "\n" for e in events) + '{"ty')
-    save_scene(make_scene([*views, "t1.jpg", "t2.jpg"], run), run)
-    return run
-
-
-VIEWS = {"a.jpg": 25.0, "b.jpg": 21.0, "c/d.jpg": 30.0, "e.jpg": 23.0}
-
-
-def read_page(run: Path) -> Page:
-    return Page(write_report(run).read_text(encoding="utf-8"))
 
 
 def test_a_whole_run(tmp_path: Path) -> None:
@@ -275,16 +154,6 @@ def test_values_of_the_wrong_kind_are_left_out(tmp_path: Path) -> None:
     assert "-5.00 dB" in page.words
 
 
-def hostile_run(run: Path) -> Path:
-    make_run(run, {EVIL: 20.0, "b.jpg": 25.0})
-    for name in ("manifest.json", "events.jsonl", "eval.json"):
-        text = (run / name).read_text()
-        for word in ("garden", "native_cpu", "no overlap", "resolution rises", "11x11", "700"):
-            text = text.replace(word, json.dumps(EVIL)[1:-1])
-        (run / name).write_text(text)
-    return run
-
-
 def test_hostile_text_is_escaped(tmp_path: Path) -> None:
     text = write_report(hostile_run(tmp_path / "run")).read_text(encoding="utf-8")
     page = Page(text)
@@ -343,21 +212,6 @@ def test_several_methods_stand_side_by_side(tmp_path: Path) -> None:
     assert page.attributes("class").count("pics many") == 4
 
 
-def events_of(method: str, psnrs: list[float], views: int = 3) -> str:
-    events = [
-        {
-            "type": "eval",
-            "method": method,
-            "step": i,
-            "seconds": 10.0 * i,
-            "psnr": p,
-            "views": views,
-        }
-        for i, p in enumerate(psnrs, 1)
-    ]
-    return "".join(json.dumps(e) + "\n" for e in events)
-
-
 def test_one_chart_has_the_curves_of_all_methods(tmp_path: Path) -> None:
     run = make_run(tmp_path / "run", VIEWS)
     log = events_of("splat", [20.0, 25.0, 27.0]) + events_of("nerf", [15.0, 22.0, 25.5, 26.0])
@@ -397,124 +251,3 @@ def test_a_failing_disk_leaves_the_old_page(
         write_report(tmp_path)
     assert [p.name for p in tmp_path.iterdir()] == ["report.html"]
     assert (tmp_path / "report.html").read_text() == "old"
-
-
-def test_markup_is_escaped_unless_it_was_made_here() -> None:
-    made = el("p", "a < b", el("b", "&"), None, title='"x"', data_k=3, hidden=True, id=None)
-    assert made == '<p title="&quot;x&quot;" data-k="3" hidden>a &lt; b<b>&amp;</b></p>'
-    assert isinstance(made, Html)
-    assert el("img", src="x") == '<img src="x">'
-    assert join(["<", Html("<br>"), None]) == "&lt;<br>"
-
-
-def test_ticks_are_round_and_inside() -> None:
-    assert linear_ticks(0, 10, 5) == [0, 2, 4, 6, 8, 10]
-    assert linear_ticks(19.7, 28.2, 4) == [20, 25]
-    assert linear_ticks(3, 3) == [3]
-    assert log_ticks(0.02, 0.4) == pytest.approx([0.02, 0.05, 0.1, 0.2])
-    assert log_ticks(1, 10_000) == pytest.approx([1, 10, 100, 1000, 10_000])
-    assert [tick_label(v) for v in (0.05, 12.5, 8000, 12_000, 1.2e6)] == [
-        "0.05",
-        "12.5",
-        "8000",
-        "12k",
-        "1.2M",
-    ]
-
-
-@pytest.mark.parametrize(
-    "points",
-    [
-        [(0.0, 0.0)],
-        [(5.0, 3.0), (5.0, 3.0)],
-        [(0.0, -4.0), (1.0, 4.0)],
-        [(float(i), 1e-9 * i) for i in range(2000)],
-        [(float(i), 10.0 ** (i - 5)) for i in range(10)],
-    ],
-)
-@pytest.mark.parametrize("log", [False, True])
-def test_charts_stay_inside_their_frame(points: list[tuple[float, float]], log: bool) -> None:
-    figure = line_chart([Series(points)], points[-1][0], ChartStyle("x", str, log=log))
-    (data,) = Page(figure).attributes("data-points")
-    marks = json.loads(data)
-    assert 1 <= len(marks) <= 400
-    for x, y, _ in marks:
-        assert 46 <= x <= 440 - 12
-        assert 12 <= y <= 230 - 28
-
-
-def test_thinning_keeps_both_ends() -> None:
-    points = [(float(i), 0.0) for i in range(1001)]
-    kept = thinned(points, 10)
-    assert len(kept) == 10
-    assert kept[0] == points[0]
-    assert kept[-1] == points[-1]
-
-
-def test_words() -> None:
-    assert [duration(s) for s in (0.04, 9.9, 59.4, 59.7, 271, 3599.6, 3900)] == [
-        "0.0 s",
-        "9.9 s",
-        "59 s",
-        "1 min 00 s",
-        "4 min 31 s",
-        "1 h 00 min",
-        "1 h 05 min",
-    ]
-    assert count(12800) == "12,800"
-    assert count(1_250_000) == "1.25 million"
-    assert share_of_range(20) == "10.0 %"
-
-
-@pytest.mark.browser
-def test_in_a_browser(tmp_path: Path) -> None:
-    """Nothing is loaded or run that should not be; dragging, enlarging and keys work."""
-    api = pytest.importorskip("playwright.sync_api")
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
-    if chromium is None:
-        pytest.skip("no Chromium is installed")
-    report = write_report(hostile_run(tmp_path / "run"))
-    flags = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
-    with api.sync_playwright() as p:
-        browser = p.chromium.launch(executable_path=chromium, args=flags)
-        page = browser.new_page(viewport={"width": 390, "height": 800})
-        complaints: list[str] = []
-        requests: list[str] = []
-        page.on("console", lambda message: complaints.append(message.text))
-        page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.on("request", lambda request: requests.append(request.url))
-        page.goto(report.as_uri())
-        assert "owned" not in page.title().replace(EVIL, "")
-        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
-        assert page.evaluate("[...document.images].filter(i => i.src).every(i => i.naturalWidth)")
-
-        split = page.locator(".split").first
-        frame = split.bounding_box()
-        assert frame is not None
-        page.mouse.move(frame["x"] + frame["width"] / 2, frame["y"] + 5)
-        page.mouse.down()
-        page.mouse.move(frame["x"] + frame["width"] / 4, frame["y"] + 5)
-        page.mouse.up()
-        at = split.evaluate("node => parseFloat(node.style.getPropertyValue('--at'))")
-        assert at == pytest.approx(25, abs=1.5)
-
-        page.locator(".view .pics button").nth(1).click()
-        dialog = page.locator("dialog")
-        assert dialog.locator("h3").inner_text().startswith(EVIL[:20])
-        assert dialog.locator(".stage .split").count() == 1
-        page.keyboard.press("Escape")
-        page.locator(".view .pics button").nth(2).click()
-        assert dialog.locator("[aria-pressed=true]").inner_text() == "Error"
-        page.keyboard.press("ArrowRight")
-        assert dialog.locator("h3").inner_text().startswith("b.jpg")
-        assert dialog.locator(".stage > img").count() == 1
-        page.keyboard.press("Escape")
-        assert not dialog.is_visible()
-
-        chart = page.locator(".chart svg").first
-        chart.scroll_into_view_if_needed()
-        chart.hover()
-        assert "after" in page.locator(".chart figcaption b").first.inner_text()
-        browser.close()
-    assert complaints == []
-    assert [url for url in requests if not url.startswith(("file:", "data:"))] == []
