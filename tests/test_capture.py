@@ -10,6 +10,7 @@ from PIL import Image
 from recon.capture import load_capture, scan
 from recon.capture.split import every_eighth
 from recon.errors import CaptureError
+from recon.sfm.photos import open_upright
 
 
 @pytest.fixture
@@ -39,6 +40,16 @@ def test_photos_may_lie_directly_in_the_folder(tmp_path, write_photo):
         write_photo(tmp_path / f"{index}.{ending}", index)
     (tmp_path / "notes.txt").write_text("not a photo")
     assert len(load_capture(tmp_path).photos) == 5
+
+
+def test_heic_photos_are_read(tmp_path, write_photo):
+    heif = pytest.importorskip("pillow_heif", reason="pip install 'recon-3d[heic]'")
+    heif.register_heif_opener()
+    for index in range(3):
+        write_photo(tmp_path / f"{index}.heic", index)
+    capture = load_capture(tmp_path)
+    assert [photo.name for photo in capture.photos] == ["0.heic", "1.heic", "2.heic"]
+    assert open_upright(capture.photos[1], at_least=(8, 8)).size == (64, 48)
 
 
 def test_nested_folders_keep_their_path_in_the_name(scene, write_photo):

@@ -79,12 +79,6 @@ def test_a_video_unfolds_once_and_says_what_was_taken(clip, taken):
     assert (capture.photos[0].width, capture.photos[0].height) == (WIDTH, HEIGHT)
 
 
-def test_a_folder_of_raw_files_says_what_to_do(tmp_path):
-    (tmp_path / "a.NEF").write_bytes(b"x")
-    with pytest.raises(CaptureError, match=r"only raw files .*a\.NEF"):
-        load_capture(tmp_path)
-
-
 def test_motion_is_that_of_the_picture():
     photo = np.asarray(Image.open(STUDIO / "003.jpg").convert("L"), dtype=np.float32)
     meter = MotionMeter()

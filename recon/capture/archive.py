@@ -38,7 +38,7 @@ def unzip(archive: Path, folder: Path, progress: Callable[[int, int], None]) -> 
                 raise CaptureError(
                     "there are no photos in this archive",
                     where=archive,
-                    remedy="zip the folder that holds the JPEG, PNG, WebP, TIFF or HEIC files",
+                    remedy="zip the folder that holds the JPEG, PNG, WebP, TIFF, HEIC or raw files",
                 )
             total = sum(info.file_size for info, _ in members)
             packed = sum(info.compress_size for info, _ in members)

@@ -16,6 +16,7 @@ from recon.capture.given import (
     llff_image_dir,
 )
 from recon.capture.masks import attach_masks
+from recon.capture.raw import GET_RAW
 from recon.capture.scan import ScanResult, find_photos, scan_photos
 from recon.capture.split import every_eighth
 from recon.capture.types import Capture
@@ -25,7 +26,6 @@ from recon.errors import CaptureError
 
 MIN_PHOTOS = 3
 _MANY_SKIPPED = 10
-_RAW = frozenset({".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".rw2", ".raf", ".pef", ".srw"})
 _WHITE = (1.0, 1.0, 1.0)
 
 
@@ -105,12 +105,14 @@ def _late_names(photos, split) -> dict:
 def _require_enough(folder: Path, image_dir: Path, candidates: int, scan: ScanResult) -> None:
     if len(scan.photos) >= MIN_PHOTOS:
         return
-    raw = sorted(path for path in image_dir.iterdir() if path.suffix.lower() in _RAW)
-    if candidates == 0 and raw:
+    raw = [item for item in scan.skipped if item.reason == GET_RAW]
+    if len(scan.photos) + len(raw) >= MIN_PHOTOS:
         raise CaptureError(
-            f"there are only raw files in this folder ({raw[0].name}, ...), which are not read",
+            f"{len(raw)} of the {candidates} photos in this folder are raw files "
+            f"({raw[0].name}, ...), which are not read here",
             where=image_dir,
-            remedy="develop them all alike in your photo program and export JPEG or TIFF",
+            remedy="pip install 'recon-3d[raw]'; or develop them all alike in your photo program "
+            "and export JPEG or TIFF",
         )
     if candidates == 0 and (videos := sorted(filter(_is_video, image_dir.iterdir()))):
         raise CaptureError(
@@ -122,7 +124,7 @@ def _require_enough(folder: Path, image_dir: Path, candidates: int, scan: ScanRe
         raise CaptureError(
             "there are no photos in this folder",
             where=image_dir,
-            remedy="put JPEG, PNG, WebP, TIFF or HEIC files in it, or in a subfolder images/",
+            remedy="put JPEG, PNG, WebP, TIFF, HEIC or raw files in it, or in a subfolder images/",
         )
     reasons = "".join(f"\n  {item.name}: {item.reason}" for item in scan.skipped[:10])
     usable = len(scan.photos)

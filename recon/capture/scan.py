@@ -13,19 +13,20 @@ from PIL import Image
 
 from recon.capture.copies import THUMB, Thumb, thumbnail
 from recon.capture.digest import file_digest
-from recon.capture.exif import read_exif
+from recon.capture.exif import ExifFacts, read_exif
+from recon.capture.raw import GET_RAW, RAW_EXTENSIONS, can_read_raw, is_raw, read_raw
 from recon.capture.types import Photo, SkippedPhoto
 from recon.errors import CaptureError
 from recon.formats.images import MAX_PIXELS
 
-EXTENSIONS = frozenset({".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".heic", ".heif"})
+_HEIC = frozenset({".heic", ".heif"})
+EXTENSIONS = _HEIC | RAW_EXTENSIONS | {".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff"}
 MAX_FILES = 20_000
 MAX_ENTRIES = 200_000
 """Files and folders of any kind that are looked through for photos."""
 
 MAX_DEPTH = 8
 MIN_SIDE = 32
-_HEIC = frozenset({".heic", ".heif"})
 
 # What recon itself, and tools beside it, write into a scene folder.
 _NOT_PHOTOS = frozenset({"recon", "masks", "sparse", "colmap", "depth", "depths", "__MACOSX"})
@@ -101,6 +102,8 @@ def scan_photos(
 ) -> ScanResult:
     """Decode every photo once, in threads; skip what does not decode and exact duplicates.
 
+    Of a camera that writes each photo twice, raw and developed, the developed one is taken.
+
     Args:
         paths: candidates under `image_dir`, sorted.
         image_dir: the folder that names are relative to.
@@ -111,9 +114,16 @@ def scan_photos(
     skipped: list[SkippedPhoto] = []
     first_with: dict[str, str] = {}
     thumbs: dict[str, Thumb] = {}
+    developed = {path.with_suffix(""): path.name for path in paths if not is_raw(path)}
+
+    def check(path: Path) -> tuple[Photo, Thumb] | SkippedPhoto:
+        name = path.relative_to(image_dir).as_posix()
+        if is_raw(path) and (twin := developed.get(path.with_suffix(""))):
+            return SkippedPhoto(name, f"the raw file of {twin}", copy=True)
+        return _check(path, name)
+
     with ThreadPoolExecutor(max_workers=os.cpu_count() or 1) as pool:
-        names = [path.relative_to(image_dir).as_posix() for path in paths]
-        for done, result in enumerate(pool.map(_check, paths, names), start=1):
+        for done, result in enumerate(pool.map(check, paths), start=1):
             progress(done, len(paths))
             if isinstance(result, SkippedPhoto):
                 skipped.append(result)
@@ -139,20 +149,9 @@ def _register_heic() -> None:
 def _check(path: Path, name: str) -> tuple[Photo, Thumb] | SkippedPhoto:
     """Decode a photo at the smallest scale its format allows, which still reads every byte."""
     try:
-        with Image.open(path) as image:
-            width, height = image.size
-            if width * height > MAX_PIXELS:
-                return SkippedPhoto(name, f"more than {MAX_PIXELS // 1_000_000} megapixels")
-            if min(width, height) < MIN_SIDE:
-                return SkippedPhoto(name, f"only {width}x{height} pixels")
-            if getattr(image, "n_frames", 1) > 1 and image.format in ("WEBP", "PNG"):
-                return SkippedPhoto(name, "an animation, not a photo")
-            facts = read_exif(image)
-            has_alpha = "A" in image.getbands() or "transparency" in image.info
-            # Enough pixels are left for the thumbnail to be that of the full-size photo.
-            image.draft("RGB", (max(width // 8, 4 * THUMB), max(height // 8, 4 * THUMB)))
-            image.load()
-            thumb = thumbnail(image)
+        read = _read_raw(path) if is_raw(path) else _read(path)
+    except _Refused as error:
+        return SkippedPhoto(name, str(error))
     except Image.DecompressionBombError:
         return SkippedPhoto(name, f"more than {MAX_PIXELS // 1_000_000} megapixels")
     except Exception as error:  # decoders of hostile files raise almost anything
@@ -163,19 +162,64 @@ def _check(path: Path, name: str) -> tuple[Photo, Thumb] | SkippedPhoto:
         digest = file_digest(path)
     except OSError as error:
         return SkippedPhoto(name, f"cannot be read ({_brief(error)})")
+    facts = read.facts
     photo = Photo(
         name=name,
         path=path,
-        width=width,
-        height=height,
+        width=read.size[0],
+        height=read.size[1],
         orientation=facts.orientation,
         focal=facts.focal,
         camera=facts.camera,
-        has_alpha=has_alpha,
+        has_alpha=read.has_alpha,
         digest=digest,
         gps=facts.gps,
+        up=facts.up,
     )
-    return upright(photo), thumb
+    return upright(photo), read.thumb
+
+
+class _Refused(Exception):
+    """Why a file that decodes is not used."""
+
+
+@dataclass(frozen=True)
+class _Read:
+    """What is kept of a decoded photo; `size` is (width, height) as stored."""
+
+    size: tuple[int, int]
+    facts: ExifFacts
+    has_alpha: bool
+    thumb: Thumb
+
+
+def _read(path: Path) -> _Read:
+    with Image.open(path) as image:
+        width, height = image.size
+        _require_size(width, height)
+        if getattr(image, "n_frames", 1) > 1 and image.format in ("WEBP", "PNG"):
+            raise _Refused("an animation, not a photo")
+        facts = read_exif(image)
+        has_alpha = "A" in image.getbands() or "transparency" in image.info
+        # Enough pixels are left for the thumbnail to be that of the full-size photo.
+        image.draft("RGB", (max(width // 8, 4 * THUMB), max(height // 8, 4 * THUMB)))
+        image.load()
+        return _Read((width, height), facts, has_alpha, thumbnail(image))
+
+
+def _read_raw(path: Path) -> _Read:
+    if not can_read_raw():
+        raise _Refused(GET_RAW)
+    image, size, facts = read_raw(path)
+    _require_size(*size)
+    return _Read(size, facts, False, thumbnail(image))
+
+
+def _require_size(width: int, height: int) -> None:
+    if width * height > MAX_PIXELS:
+        raise _Refused(f"more than {MAX_PIXELS // 1_000_000} megapixels")
+    if min(width, height) < MIN_SIDE:
+        raise _Refused(f"only {width}x{height} pixels")
 
 
 def upright(photo: Photo) -> Photo:

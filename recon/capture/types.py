@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from recon.capture.gravity import Direction
 from recon.errors import CaptureError
 from recon.formats.lens import PosedLens, WorldPoints
 from recon.scene import Split
@@ -48,6 +49,8 @@ class Photo:
         digest: SHA-256 of the file, hexadecimal.
         mask: which of its pixels count; None where all do.
         gps: latitude and longitude in degrees, altitude in metres; None where unknown.
+        up: the unit vector against gravity in the camera's axes of the upright photo: right,
+            down, into the picture; None where unknown.
     """
 
     name: str
@@ -61,6 +64,7 @@ class Photo:
     digest: str
     mask: PhotoMask | None = None
     gps: tuple[float, float, float] | None = None
+    up: Direction | None = None
 
     @property
     def content(self) -> str:

@@ -22,10 +22,10 @@ SOLUTION_FILE = "solution.json"
 HASTY = "-hasty"
 """Ends the key of a solution for which not all was tried: only checks take it."""
 
-_RECIPE = 5
+_RECIPE = 6
 """Raised whenever the same inputs would give another result, so that old ones are not reused."""
 
-_SCENE_RECIPE = 1
+_SCENE_RECIPE = 2
 
 _PLAIN_FIELDS = (
     "pose_source",

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from recon.capture.gravity import Direction
 from recon.errors import OptionError
 from recon.formats.lens import PosedLens
 from recon.geometry import Sim3
@@ -31,12 +32,14 @@ class Location:
         world_from_model: a similarity.
         unit: "metres", or "arbitrary" where the size of the scene is unknown.
         north: the world's axes are east, north and up.
+        up: what is up in that world, where more than the cameras' own position tells.
         notices: in plain words.
     """
 
     world_from_model: Sim3 = field(default_factory=Sim3)
     unit: str = "arbitrary"
     north: bool = False
+    up: Direction | None = None
     notices: tuple[str, ...] = ()
 
 
@@ -53,6 +56,7 @@ def locate(
     cameras: Mapping[str, PosedLens],
     gps: Mapping[str, tuple[float, float, float]],
     known: KnownDistance | None,
+    up: Direction | None = None,
 ) -> Location:
     """Scale, and turn where possible, the world in which cameras are.
 
@@ -62,11 +66,12 @@ def locate(
         cameras: photo name -> pose, in the model's own world.
         gps: photo name -> latitude and longitude in degrees, altitude in metres.
         known: a measured distance.
+        up: what is up in the model's world; None to ask the cameras.
 
     Raises:
         OptionError: the photos of the known distance have no camera, or the same place.
     """
-    location = _from_gps(cameras, gps)
+    location = _from_gps(cameras, gps, up)
     if known is None:
         return location
     for name in (known.first, known.second):
@@ -85,30 +90,32 @@ def locate(
         )
     factor = known.metres / length
     moved = Sim3(factor).compose(location.world_from_model)
-    return Location(moved, "metres", location.north, ())
+    return Location(moved, "metres", location.north, location.up)
 
 
 def _from_gps(
-    cameras: Mapping[str, PosedLens], gps: Mapping[str, tuple[float, float, float]]
+    cameras: Mapping[str, PosedLens],
+    gps: Mapping[str, tuple[float, float, float]],
+    up: Direction | None,
 ) -> Location:
     """Scale, heading and place by GPS; what is up the cameras know better."""
     names = sorted(name for name in gps if name in cameras)
     if len(names) < _FEWEST:
-        return Location()
-    upright = normalise(np.stack([posed.cam_from_world for posed in cameras.values()]))
+        return Location(up=up)
+    upright = normalise(np.stack([posed.cam_from_world for posed in cameras.values()]), up)
     upright = Sim3(1.0, upright.rotation)
     target = east_north_up(np.array([gps[name] for name in names]))
     source = upright.apply(np.stack([cameras[name].centre for name in names]))
     fit = _robust_planar(source[:, :2], target[:, :2])
     spread = float(np.sqrt(target[:, :2].var(axis=0).sum()))
     if fit is None or spread == 0.0:
-        return Location(notices=(_useless(len(names), spread, None),))
+        return Location(up=up, notices=(_useless(len(names), spread, None),))
     factor, inliers = fit
     residual = np.abs(_complex(target) - (factor[0] * _complex(source) + factor[1]))[inliers]
     noise = float(np.sqrt(np.mean(np.square(residual))))
     error = noise / (spread * np.sqrt(max(1, inliers.sum() - 2)))
     if error > _WORST_SCALE_ERROR or inliers.sum() < max(_FEWEST, 0.6 * len(names)):
-        return Location(notices=(_useless(len(names), spread, noise),))
+        return Location(up=up, notices=(_useless(len(names), spread, noise),))
     scale, heading = abs(factor[0]), np.angle(factor[0])
     turn = np.array(
         [
@@ -123,7 +130,8 @@ def _from_gps(
         f"scale and north are from the GPS of {len(names)} photos: the scale is good to about "
         f"{max(error, 0.001):.1%}"
     )
-    return Location(Sim3(scale, turn, shift).compose(upright), "metres", True, (notice,))
+    moved = Sim3(scale, turn, shift).compose(upright)
+    return Location(moved, "metres", True, (0.0, 0.0, 1.0), (notice,))
 
 
 def _useless(count: int, spread: float, noise: float | None) -> str:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
+from recon.capture.raw import develop, is_raw
 from recon.capture.types import Photo
 from recon.errors import FormatError
 
@@ -34,12 +35,14 @@ def open_upright(photo: Photo, at_least: tuple[int, int] | None = None) -> Image
     Args:
         photo: as scanned.
         at_least: (width, height) upright below which the caller does not need the pixels; a
-            JPEG is then decoded at a reduced scale, which is several times faster.
+            JPEG or raw photo is then decoded at a reduced scale, which is several times faster.
 
     Raises:
         FormatError: the file has changed since it was scanned and no longer decodes.
     """
     try:
+        if is_raw(photo.path):
+            return develop(photo.path, (photo.width, photo.height), at_least)
         with Image.open(photo.path) as image:
             if at_least is not None:
                 swap = photo.orientation >= 5

@@ -110,8 +110,8 @@ def _scene(
     photos = {photo.name: photo for photo in context.capture.photos}
     names = sorted(name for name in solution.cameras if name in photos)
     poses = np.stack([solution.cameras[name].cam_from_world for name in names])
-    up = (0.0, 0.0, 1.0) if solution.location.north else None
-    norm_from_world = normalise(poses, up if given is None else given.world_up)
+    up = solution.location.up if given is None else given.world_up
+    norm_from_world = normalise(poses, up)
     plans = [
         plan(
             photos[name],

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from recon.capture.gravity import Direction
 from recon.capture.types import Capture, GivenPoses
 from recon.errors import RunDirError
 from recon.formats.colmap import ColmapModel, write_model
@@ -25,6 +26,7 @@ from recon.sfm.cache import (
 from recon.sfm.context import Evidence, SfmContext, Solution
 from recon.sfm.extend import worth_extending
 from recon.sfm.fill import fill_points
+from recon.sfm.gravity import up_from_gravity
 from recon.sfm.locate import locate
 from recon.sfm.normalise import normalise
 from recon.sfm.options import CancelQuestion, ProgressListener, SfmOptions
@@ -104,7 +106,7 @@ def survey_capture(
             where=folder,
             remedy="free some disk space, make the folder writable, or choose another with --out",
         ) from error
-    return _survey(solution, given)
+    return _survey(solution, given, capture)
 
 
 def failed_survey(error: NothingPlaced) -> Survey:
@@ -134,7 +136,7 @@ def load_survey(capture: Capture, work_dir: Path, options: SfmOptions) -> Survey
             context = SfmContext(capture, asked, work_dir / name, lambda event: None, lambda: False)
             solution = load_solution(context, given, key)
             if solution is not None:
-                return _survey(solution, given)
+                return _survey(solution, given, capture)
         if quality == options.quality:
             break
     return None
@@ -154,7 +156,8 @@ def located(context: SfmContext, solution: Solution, given: GivenPoses | None) -
         if given is not None
         else {photo.name: photo.gps for photo in context.capture.photos if photo.gps is not None}
     )
-    location = locate(solution.cameras, gps, context.options.known_distance)
+    up = _up(solution, given, context.capture)
+    location = locate(solution.cameras, gps, context.options.known_distance, up)
     move = location.world_from_model
     cameras = {
         name: replace(posed, cam_from_world=move.move_camera(posed.cam_from_world))
@@ -208,12 +211,20 @@ def _has_key(folder: Path, key: str) -> bool:
         return False
 
 
-def _survey(solution: Solution, given: GivenPoses | None) -> Survey:
+def _up(solution: Solution, given: GivenPoses | None, capture: Capture) -> Direction | None:
+    """What is up in the solution's world, where more than the cameras' own position tells."""
+    if given is not None:
+        return given.world_up
+    ups = {photo.name: photo.up for photo in capture.photos if photo.up is not None}
+    return up_from_gravity(solution.cameras, ups)
+
+
+def _survey(solution: Solution, given: GivenPoses | None, capture: Capture) -> Survey:
     poses = np.stack([posed.cam_from_world for posed in solution.cameras.values()])
     return Survey(
         pose_source=solution.pose_source,
         cameras=solution.cameras,
-        norm_from_world=normalise(poses, None if given is None else given.world_up),
+        norm_from_world=normalise(poses, _up(solution, given, capture)),
         points=len(solution.points),
         components=solution.components or (len(solution.cameras),),
         failed=solution.failed,
