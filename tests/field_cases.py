@@ -132,6 +132,7 @@ def reference_view(
     march: March,
     view: PinholeView,
     background: tuple[float, float, float],
+    near: float = 0.0,
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Colour (H, W, 3), alpha (H, W) and z-depth sums (H, W) of a view without rotation."""
     y, x = torch.meshgrid(
@@ -154,6 +155,7 @@ def reference_view(
         directions.double(),
         torch.full((n,), 0.5, dtype=torch.float64),
         torch.tensor(background, dtype=torch.float64).expand(n, 3),
+        near / (shape.half * z),
     )
     size = (view.height, view.width)
     shown = out.color + out.transmittance[:, None] * torch.tensor(background)

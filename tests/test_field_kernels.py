@@ -76,23 +76,31 @@ def test_adam_moves_touched_entries_alone(isa: str) -> None:
 
 
 @pytest.mark.parametrize("isa", ISAS)
-def test_rendering_agrees_with_the_reference(isa: str) -> None:
-    """Odd sizes, views that look away, depth."""
-    state = make_state()
-    engine = prepared(FieldEngine(SHAPE, isa), state)
+@pytest.mark.parametrize("near", [0.0, 0.9])
+@pytest.mark.parametrize("contracted", [True, False])
+def test_rendering_agrees_with_the_reference(isa: str, near: float, contracted: bool) -> None:
+    """Odd sizes, views that look away, depth, a near plane."""
+    shape = dataclasses.replace(SHAPE, contracted=contracted)
+    state = make_state(shape)
+    engine = prepared(FieldEngine(shape, isa), state)
     views = [
         PinholeView(13, 9, 9.0, 9.5, 6.0, 5.0, (1, 0, 0, 0, 1, 0, 0, 0, 1), (0.0, 0.0, 1.2)),
         PinholeView(3, 2, 9.0, 9.5, 1.0, 1.0, (1, 0, 0, 0, 1, 0, 0, 0, 1), (0.0, 0.0, -900.0)),
     ]
     background = (0.1, 0.7, 0.3)
     for view in views:
-        color, alpha, depth = engine.render(state.weights, MARCH, view, background, depth=True)
+        color, alpha, depth = engine.render(
+            state.weights, MARCH, view, background, depth=True, near=near
+        )
         assert depth is not None
-        shown, opaque, _ = reference_view(SHAPE, state, MARCH, view, background)
+        shown, opaque, _ = reference_view(shape, state, MARCH, view, background, near)
         off = (shown - color).abs().amax(-1)
         # A ray at the edge of a cell may take a sample more or less than the reference.
         assert float((off > 2e-3).float().mean()) < 0.03
         assert float((opaque - alpha).abs().mean()) < 1e-3
+        if near > 0.0 and view is views[0]:
+            whole = engine.render(state.weights, MARCH, view, background)[0]
+            assert float((whole - color).abs().mean()) > 0.02
 
 
 def test_fog_is_kept_in_the_box_though_the_shell_around_it_is_more_opaque() -> None:

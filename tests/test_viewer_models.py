@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from test_viewer_support import BallModel, ball_content, ball_scene
 
 from recon.errors import BackendUnavailable, FormatError, OptionError
 from recon.formats.splat_cloud import SplatCloud
-from recon.geometry import Camera
-from recon.model import RadianceModel
-from recon.viewer.box import Box
+from recon.geometry import Camera, look_at
+from recon.model import RadianceModel, RenderOptions
+from recon.viewer.box import Box, Cut
 from recon.viewer.compare import Comparison
+from recon.viewer.shown import render_shown
 from recon.viewer.workspace import NamedModel
 
 try:
+    from recon.kernels.field_engine import FieldWeights
+    from recon.kernels.field_ops import FEATURES, WEIGHTS, FieldShape, March
+    from recon.nerf import NerfModel
     from recon.splat import SplatModel
-    from recon.viewer.models import LazyModel, save_edit
+    from recon.viewer.models import LazyModel, _edit, save_edit
     from recon.viewer.variants import as_ellipses, cut, write_ply
 except BackendUnavailable as error:
     pytest.skip(f"splats need the native kernels: {error.what}", allow_module_level=True)
@@ -79,6 +85,67 @@ def test_cutting_everything_is_refused(model: SplatModel) -> None:
         cut(model, box(half=10), keep_inside=False)
     with pytest.raises(OptionError, match="not made of splats"):
         cut(BallModel(), box(), keep_inside=True)
+
+
+@pytest.fixture
+def fog() -> NerfModel:
+    """The same grey fog everywhere."""
+    shape = FieldShape(base=4, finest=16, log2_table=10, grid=32, half=1.0, density_bias=1.5)
+    weights = FieldWeights(
+        torch.zeros(shape.entries, FEATURES, dtype=torch.float16),
+        torch.zeros(WEIGHTS),
+        torch.full((32**3 // 8,), 255, dtype=torch.uint8),
+    )
+    return NerfModel(shape, March(near=0.05, far=6.0, shortest=0.02), weights)
+
+
+def axis_alpha(model: RadianceModel, near: float = 0.0) -> float:
+    """Opacity along the ray from (0, 0, -2) to (0, 0, 4), which begins at a depth of 0.05."""
+    camera = Camera(1, 1, 1.0, 1.0, 0.5, 0.5, look_at((0, 0, -2), (0, 0, 0), (0, 1, 0)))
+    return float(model.render(camera, RenderOptions(near=near)).alpha[0, 0])
+
+
+def through(alpha: float) -> float:
+    """Length of fog, in its own units, behind an opacity."""
+    return -math.log(max(1.0 - alpha, 1e-12))
+
+
+def test_a_field_is_cut_by_its_cells(fog: NerfModel, tmp_path: Path) -> None:
+    inside = cut(fog, box(), keep_inside=True)
+    outside = cut(fog, box(), keep_inside=False)
+    assert isinstance(inside, NerfModel)
+    assert isinstance(outside, NerfModel)
+    assert inside.occupied + outside.occupied == fog.occupied == 32**3
+    assert inside.occupied == 8**3, "a quarter of the middle half of the contracted cube"
+    density = math.exp(1.5)
+    # 1 of 4 units lies in the box.
+    assert through(axis_alpha(inside)) == pytest.approx(density, rel=0.06)
+    with pytest.raises(OptionError, match="nothing would be left"):
+        cut(inside, box(), keep_inside=False)
+    path = save_edit(tmp_path, "half", inside)
+    named = _edit(path)
+    assert (path.name, named.label) == ("nerf.half.safetensors", "nerf: half")
+    assert axis_alpha(named.model) == axis_alpha(inside)
+
+
+def test_a_field_heeds_the_near_plane(fog: NerfModel) -> None:
+    inside = cut(fog, box(), keep_inside=True)
+    density = math.exp(1.5)
+    assert axis_alpha(inside, near=1.4) == axis_alpha(inside)
+    # The box lies at depths of 1.5 to 2.5.
+    assert through(axis_alpha(inside, near=2.0)) == pytest.approx(density / 2, rel=0.08)
+    assert axis_alpha(inside, near=2.6) == 0.0
+
+
+def test_the_shown_field_has_its_near_plane_and_preview(fog: NerfModel) -> None:
+    named = NamedModel("nerf", "nerf", fog)
+    camera = Camera(1, 1, 1.0, 1.0, 0.5, 0.5, look_at((0, 0, -2), (0, 0, 0), (0, 1, 0)))
+    preview = Cut(box(), keep_inside=True)
+    shown = render_shown(named, RenderOptions(near=2.0), "Colour", preview, camera)
+    expected = axis_alpha(cut(fog, box(), keep_inside=True), near=2.0)
+    assert float(shown.alpha[0, 0]) == expected
+    ball = NamedModel("ball", "ball", BallModel())
+    render_shown(ball, RenderOptions(), "Colour", preview, camera)  # has no cells to cut
 
 
 def test_ellipses_are_solid_small_and_made_once(model: SplatModel, camera: Camera) -> None:

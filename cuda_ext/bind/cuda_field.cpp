@@ -75,10 +75,11 @@ void bind_cuda_field(nb::module_ &m) {
       .def(
           "render",
           [](FieldEngine &e, const FieldShape &shape, uintptr_t table, uintptr_t mlp,
-             const MarchOptions &march, const View &view, const std::vector<float> &background,
-             uintptr_t color, uintptr_t alpha, uintptr_t depth, uintptr_t stream) {
+             const MarchOptions &march, const View &view, float near,
+             const std::vector<float> &background, uintptr_t color, uintptr_t alpha,
+             uintptr_t depth, uintptr_t stream) {
             need(background.size() == 3, "a background has three channels");
-            e.render(shape, {at<const uint16_t>(table), at<const float>(mlp)}, march, view,
+            e.render(shape, {at<const uint16_t>(table), at<const float>(mlp)}, march, view, near,
                      background.data(), at<float>(color), at<float>(alpha), at<float>(depth),
                      at<void>(stream));
           },

@@ -93,11 +93,12 @@ void bind_field(nb::module_ &m) {
       .def(
           "render",
           [](PyFieldEngine &e, const FieldShape &shape, uintptr_t table, uintptr_t mlp,
-             const MarchOptions &march, const View &view, const std::vector<float> &background,
-             uintptr_t color, uintptr_t alpha, uintptr_t depth) {
+             const MarchOptions &march, const View &view, float near,
+             const std::vector<float> &background, uintptr_t color, uintptr_t alpha,
+             uintptr_t depth) {
             need(background.size() == 3, "a background has three channels");
             e.engine->render(shape, {at<const uint16_t>(table), at<const float>(mlp)}, march, view,
-                             background.data(), at<float>(color), at<float>(alpha),
+                             near, background.data(), at<float>(color), at<float>(alpha),
                              at<float>(depth));
           },
           Release())

@@ -88,7 +88,7 @@ bool run_field(int width, int height, int64_t samples, bool contracted) {
   Device<float> color(std::vector<float>(3 * pixels)), alpha{std::vector<float>(pixels)};
   Device<float> depth{std::vector<float>(pixels)};
   const float background[3] = {1.0f, 1.0f, 1.0f};
-  engine.render(shape, weights, march, view, background, color.data, alpha.data, depth.data,
+  engine.render(shape, weights, march, view, 0.5f, background, color.data, alpha.data, depth.data,
                 nullptr);
   return all_finite(records) && all_finite(mlp) && all_finite(exposure) && all_finite(density) &&
          all_finite(d_table) && all_finite(d_mlp) && all_finite(d_exposure) && all_finite(shown) &&

@@ -205,10 +205,11 @@ class FieldEngine:
         arg2: int,
         arg3: MarchOptions,
         arg4: View,
-        arg5: Sequence[float],
-        arg6: int,
+        arg5: float,
+        arg6: Sequence[float],
         arg7: int,
         arg8: int,
+        arg9: int,
         /,
     ) -> None: ...
     def timings(self, arg: bool, /) -> dict: ...

@@ -323,8 +323,10 @@ class NativeFieldEngine(ABC):
         background: tuple[float, float, float],
         *,
         depth: bool = False,
+        near: float = 0.0,
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
-        """Colour (H, W, 3), alpha (H, W), expected z-depth (H, W) in scene units or None."""
+        """Colour (H, W, 3), alpha (H, W), expected z-depth (H, W) in scene units or None; without
+        samples at a z-depth less than `near`, in scene units too."""
         size = (view.height, view.width)
         color, alpha = self._empty(*size, 3), self._empty(*size)
         z = self._empty(*size) if depth else None
@@ -335,6 +337,7 @@ class NativeFieldEngine(ABC):
             mlp,
             _march(self._native, march),
             native_view(self._native, view),
+            near,
             list(background),
             color.data_ptr(),
             alpha.data_ptr(),

@@ -17,7 +17,7 @@ Mueller et al., "Instant Neural Graphics Primitives with a Multiresolution Hash 
    -> HIDDEN, ReLU -> 3, sigmoid. No layer has a bias.
 5. Marching: distances `t_0 = near`, `t_(k+1) = t_k + d_k` below `far` with
    `d = max(shortest, cone t) max(1, t / 4)`. A ray samples `t_k + jitter d_k` for those k whose
-   point lies in an occupied cell of the grid.
+   point lies in an occupied cell of the grid. A view may leave out those at less than some z-depth.
 6. Compositing: `alpha = 1 - exp(-density d)`, `w = T alpha`, `T <- T - w`. A sample that begins
    with `T < min_transmittance` does not exist; one with `w <= min_weight` dims what is behind it
    but has no colour, and passes no gradient.

@@ -6,9 +6,12 @@ import dataclasses
 import json
 import os
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 
@@ -53,6 +56,7 @@ class NerfModel:
     ) -> None:
         self.shape = shape
         self.march = march
+        self._backend = backend
         self._engine = field_engine(backend, shape)
         with typed_out_of_memory():
             self._weights = weights.to(self._engine.device)
@@ -78,12 +82,37 @@ class NerfModel:
                 pinhole_view(camera),
                 options.background,
                 depth=options.depth,
+                near=options.near,
             )
         return RenderOutput(
             color=color.cpu().numpy(),
             alpha=alpha.cpu().numpy(),
             depth=None if depth is None else depth.cpu().numpy(),
         )
+
+    def restricted(self, keep: Callable[[NDArray[np.float32]], NDArray[np.bool_]]) -> NerfModel:
+        """The same field, empty in the cells of its grid that are not kept.
+
+        Args:
+            keep: takes the middles (N, 3) of the cells that hold something, in normalised space.
+        """
+        weights = self._weights.to(torch.device("cpu"))
+        bits = np.unpackbits(weights.occupied.numpy(), bitorder="little")
+        cells = np.nonzero(bits)[0]
+        bits[cells[~keep(cell_middles(self.shape, cells))]] = 0
+        occupied = torch.from_numpy(np.packbits(bits, bitorder="little"))
+        return NerfModel(
+            self.shape,
+            self.march,
+            dataclasses.replace(weights, occupied=occupied),
+            backend=self._backend,
+        )
+
+    @property
+    def occupied(self) -> int:
+        """Number of cells of the grid that hold something."""
+        bits = self._weights.occupied.cpu().numpy()
+        return int(np.unpackbits(bits).sum())
 
     def query(
         self, points: torch.Tensor, directions: torch.Tensor
@@ -146,3 +175,17 @@ class NerfModel:
             if tensor.is_floating_point() and not torch.isfinite(tensor).all():
                 raise FormatError(f"{name} must be finite", where=path, remedy=remedy)
         return cls(shape, march, weights, backend=backend)
+
+
+def cell_middles(shape: FieldShape, cells: NDArray[np.int64]) -> NDArray[np.float32]:
+    """Middles (N, 3) in scene space of cells (N,) of the occupancy grid, x fastest.
+
+    The inverse of point 1 of `recon.kernels.field_ops`.
+    """
+    g = shape.grid
+    u = (np.stack([cells % g, cells // g % g, cells // (g * g)], axis=1) + 0.5) / g
+    p = 4.0 * u - 2.0 if shape.contracted else 2.0 * u - 1.0
+    norm = np.abs(p).max(axis=1, keepdims=True)
+    beyond = np.maximum(norm, 1.0)
+    p = p / beyond / (2.0 - beyond) if shape.contracted else p
+    return (p * shape.half + np.asarray(shape.centre)).astype(np.float32)

@@ -157,13 +157,18 @@ def render_rays(
     directions: torch.Tensor,
     jitter: torch.Tensor,
     background: torch.Tensor,
+    near: torch.Tensor | None = None,
 ) -> RayOutput:
-    """Colours of rays from origins (N, 3) in scene space along unit directions (N, 3) [5, 6]."""
+    """Colours of rays from origins (N, 3) in scene space along unit directions (N, 3) [5, 6];
+    without samples nearer than `near` (N,), box units."""
     steps = march_table(march).to(origins.dtype)
     t = steps[0] + jitter[:, None] * steps[1]
     points = box_from_scene(shape, origins)[:, None] + t[..., None] * directions[:, None]
     u = unit_from_box(shape, points)
-    ray, k = torch.nonzero(is_occupied(shape, bits, u), as_tuple=True)
+    sampled = is_occupied(shape, bits, u)
+    if near is not None:
+        sampled = sampled & (t >= near[:, None])
+    ray, k = torch.nonzero(sampled, as_tuple=True)
     density, features = geometry(shape, table, mlp, u[ray, k])
     opacity = torch.zeros_like(t).index_put((ray, k), 1 - torch.exp(-density * steps[1][k]))
     # Transmittance in front of each sample, with those behind the end of the ray taken out.

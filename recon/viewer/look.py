@@ -16,7 +16,7 @@ class Look:
         model: key of the model.
         longest: most pixels on the longer side of a frame.
         background: sRGB 0..1 behind the model; None is the scene's own.
-        near: splats nearer than this, scene units, are not shown.
+        near: what is nearer than this, scene units, is not shown.
         preview: show what this cut would leave.
     """
 

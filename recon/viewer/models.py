@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from recon.errors import FormatError
 from recon.geometry import Camera
 from recon.model import RadianceModel, RenderOptions, RenderOutput
+from recon.nerf import NerfModel
 from recon.splat import SplatModel
 from recon.splat.checkpoint import METHOD, load_checkpoint
 from recon.training.checkpoint import list_checkpoints
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
 
 EDITS_FOLDER = "edits"
 """Below the run directory: the models that were saved from the viewer."""
+
+NERF_PREFIX = "nerf."
+"""Of the files of NeRFs among them; the others hold splats. No name that is given has a dot."""
 
 
 class LazyModel:
@@ -104,8 +108,14 @@ def _newest(checkpoints: list[Path]) -> NamedModel | None:
 
 
 def _edit(path: Path) -> NamedModel:
-    model = LazyModel("splat", lambda: SplatModel.load(path))
-    return NamedModel(f"edit/{path.stem}", f"splat: {path.stem}", model, aside=True)
+    name = path.stem.removeprefix(NERF_PREFIX)
+    method = "splat" if name == path.stem else "nerf"
+
+    def load() -> RadianceModel:
+        return SplatModel.load(path) if method == "splat" else NerfModel.load(path)
+
+    model = LazyModel(method, load)
+    return NamedModel(f"edit/{path.stem}", f"{method}: {name}", model, aside=True)
 
 
 def _checkpoint(path: Path) -> NamedModel:
@@ -125,6 +135,7 @@ def save_edit(run_dir: Path, name: str, model: RadianceModel) -> Path:
     """
     folder = run_dir / EDITS_FOLDER
     folder.mkdir(exist_ok=True)
+    name = NERF_PREFIX + name if model.method == "nerf" else name
     path, number = folder / f"{name}.safetensors", 2
     while path.exists():
         path, number = folder / f"{name}-{number}.safetensors", number + 1

@@ -11,7 +11,7 @@ from __future__ import annotations
 import ipaddress
 import socket
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 from urllib.parse import urlsplit
@@ -21,6 +21,9 @@ import websockets.asyncio.server as websocket_server
 from recon.errors import BackendUnavailable
 
 _patching = threading.Lock()
+
+Answer = Callable[[Any, Any], Any]
+"""Takes a request and viser's own response to it, returns a response or an awaitable of one."""
 
 
 def refusal(headers: Mapping[str, str], listening: str) -> str | None:
@@ -63,8 +66,8 @@ def _is_ours(name: str, listening: str) -> bool:
 
 
 @contextmanager
-def refusing_strangers(listening: str) -> Iterator[None]:
-    """A viser server that is made inside answers only to its own pages.
+def refusing_strangers(listening: str, answer: Answer | None = None) -> Iterator[None]:
+    """A viser server that is made inside answers only to its own pages, and those as `answer` says.
 
     viser hands its request handler to `websockets` and offers no place for another: `serve` is
     wrapped while the server starts.
@@ -84,7 +87,8 @@ def refusing_strangers(listening: str) -> Iterator[None]:
                 why = refusal(request.headers, listening)
                 if why is not None:
                     return connection.respond(403, why + "\n")
-                return None if process_request is None else process_request(connection, request)
+                own = None if process_request is None else process_request(connection, request)
+                return own if answer is None else answer(request, own)
 
             return serve(*args, process_request=check, **options)
 

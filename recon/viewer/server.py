@@ -16,6 +16,7 @@ import viser
 from recon.errors import OptionError
 from recon.viewer.cameras import best_view, viewpoint_of
 from recon.viewer.cost import Allowance
+from recon.viewer.opening import Opening
 from recon.viewer.origin import refusing_strangers
 from recon.viewer.panels import Panels
 from recon.viewer.request import Pace
@@ -69,15 +70,18 @@ class ViewerServer:
         self._lock = threading.Lock()
         # A page that leaves while something is sent to it is no event for the terminal.
         warnings.filterwarnings("ignore", "Queued a .* on a closed connection", UserWarning)
-        with _hushed(), refusing_strangers(self.options.host):
+        self._opening = Opening(workspace, self.scheduler, PANEL_WIDTH)
+        with _hushed(), refusing_strangers(self.options.host, self._opening.answer):
             self._server = viser.ViserServer(
                 host=self.options.host, port=port, label=self._label(), verbose=False
             )
         # Any page could ask for a public tunnel through a foreign server: never.
         self._server.request_share_url = lambda verbose=True: None
         self._server.scene.set_up_direction("+z")
-        # Nothing here is lit, and shadows are dear in a browser without a GPU.
+        # Nothing here is lit, and lights are dear in a browser without a GPU. Without the map of
+        # surroundings the canvas does not wait for it either, and fade in.
         self._server.scene.configure_default_lights(enabled=False, cast_shadow=False)
+        self._server.scene.configure_environment_map(None)
         configure_theme(self._server.gui, self.options.dark)
         self._server.gui.main_panel.dock_right()
         self._server.gui.main_panel.set_width(PANEL_WIDTH)
@@ -128,6 +132,7 @@ class ViewerServer:
         """Close the pages and end the threads."""
         self._end_listening()
         self._stopping = True
+        self._opening.close()
         self._changed.set()
         for session in self.sessions:
             session.close()
@@ -185,6 +190,7 @@ class ViewerServer:
         camera.position = viewpoint.position
         camera.look_at = viewpoint.target
         camera.fov = viewpoint.fov
+        self._opening.look_from(viewpoint)
 
 
 @contextmanager

@@ -32,11 +32,12 @@ def render_shown(
         preview: show what this cut would leave.
     """
     model = named.model
-    if named.is_splats and (preview is not None or mode in SPLAT_MODES):
+    cut_out = preview is not None and named.can_be_cut
+    if cut_out or (named.is_splats and mode in SPLAT_MODES):
         # Late, as everywhere in the viewer: this imports torch, and the page must stand before.
         from recon.viewer.variants import as_ellipses, count_splats, cut_preview
 
-        if preview is not None:
+        if cut_out and preview is not None:
             model = cut_preview(model, preview)
         if mode == "Splats per pixel":
             return count_splats(model, camera, options)

@@ -1,4 +1,4 @@
-"""The "Edit" tab: cut splats away with a box, undo, save the result as a new model."""
+"""The "Edit" tab: cut parts away with a box, undo, save the result as a new model."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class EditTab:
         self._lines: viser.LineSegmentsHandle | None = None
         self._key = f"edited-{session.client.client_id}"
         gui = session.client.gui
-        gui.add_markdown("Splats are cut away with a box. The trained model stays as it is.")
+        gui.add_markdown("Parts are cut away with a box. The trained model stays as it is.")
         self._show = gui.add_checkbox("Box", False)
         self._size = gui.add_vector3(
             "Size", (1.0, 1.0, 1.0), min=(0.01, 0.01, 0.01), max=(100.0, 100.0, 100.0), step=0.05
@@ -129,8 +129,8 @@ class EditTab:
         from recon.viewer.variants import cut
 
         named = self._session.model()
-        if named is None or not named.is_splats:
-            raise OptionError("only splat models can be cut")
+        if named is None or not named.can_be_cut:
+            raise OptionError("this model cannot be cut")
         model = cut(named.model, self._box(), keep_inside=self._cut.value == "Outside")
         with self._lock:
             if named.key != self._key:
@@ -139,7 +139,11 @@ class EditTab:
         self._preview.value = WHOLE
         self._show_preview()
         self._offer(model)
-        self._say(f"{named.model.size - model.size:,} splats cut away, {model.size:,} left.")
+        self._say(
+            f"{named.model.size - model.size:,} splats cut away, {model.size:,} left."
+            if named.is_splats
+            else "Cut away, to the cells that the NeRF marks as empty."
+        )
 
     def _step_back(self) -> None:
         with self._lock:
@@ -147,7 +151,7 @@ class EditTab:
                 raise OptionError("there is nothing to undo")
             model = self._history.pop()
         self._offer(model)
-        self._say(f"{model.size:,} splats again.")
+        self._say(f"{model.size:,} splats again." if model.method == "splat" else "Undone.")
 
     def _offer(self, model: RadianceModel) -> None:
         """Put the edited model among the models, and show it here."""

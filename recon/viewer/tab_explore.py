@@ -60,7 +60,7 @@ class ExploreTab:
                 max=FARTHEST_NEAR,
                 step=0.01,
                 initial_value=session.look.near,
-                hint="Splats nearer than this are not shown, in scene units: see behind a wall",
+                hint="What is nearer than this is not shown, in scene units: see behind a wall",
             )
             self._dark = gui.add_checkbox("Dark page", session.look.dark)
         self._home = gui.add_button("Home", icon=viser.Icon.HOME)
@@ -131,7 +131,7 @@ class ExploreTab:
                 self._model.options = options
             self._model.value = names[[m.key for m in models].index(chosen.key)]
         self._model.visible = len(models) > 1
-        self._near.visible = chosen is not None and chosen.is_splats
+        self._near.visible = chosen is not None and chosen.can_be_cut
         modes = modes_of(chosen)
         if self._mode.options != modes:
             self._mode.options = modes

@@ -1,6 +1,6 @@
-"""Splat models made from splat models: drawn as solid ellipses, or with a box cut out.
+"""Models made from models: with a box cut out, or splats drawn as solid ellipses.
 
-The one place in the viewer that knows a method by name; other methods have no variants.
+The one place in the viewer that knows the classes of methods; those of others have no variants.
 """
 
 from __future__ import annotations
@@ -12,12 +12,14 @@ from pathlib import Path
 from weakref import WeakKeyDictionary
 
 import numpy as np
+from numpy.typing import NDArray
 
 from recon.errors import OptionError
 from recon.formats.splat_cloud import SplatCloud
 from recon.formats.splat_ply import write_splat_ply
 from recon.geometry import Camera
 from recon.model import RadianceModel, RenderOptions, RenderOutput
+from recon.nerf import NerfModel
 from recon.splat import SplatModel
 from recon.viewer.box import Box, Cut
 from recon.viewer.models import LazyModel
@@ -36,21 +38,36 @@ FAINT = math.log(0.05 / 0.95)
 
 
 def cut(model: RadianceModel, box: Box, *, keep_inside: bool) -> RadianceModel:
-    """The model with only the splats inside the box, or without them.
+    """The model with only what lies inside the box, or without it: by the middles of splats, or
+    of the cells of a NeRF's grid.
 
     Raises:
-        OptionError: it is no splat model, or nothing would be left.
+        OptionError: it is a model of another kind, or nothing would be left.
     """
+    whole = _whole(model)
+    if isinstance(whole, NerfModel):
+
+        def keep(points: NDArray[np.float32]) -> NDArray[np.bool_]:
+            return box.contains(points) == keep_inside
+
+        field = whole.restricted(keep)
+        if field.occupied == 0:
+            raise _nothing_left("nothing")
+        return field
     cloud = _cloud(model)
     inside = box.contains(cloud.means)
     kept = inside if keep_inside else ~inside
     if not kept.any():
-        raise OptionError(
-            "no splat would be left", remedy="move or enlarge the box, or undo what was cut before"
-        )
+        raise _nothing_left("no splat")
     parts = (cloud.means, cloud.quats, cloud.log_scales, cloud.logit_opacities, cloud.sh)
     chosen = SplatCloud(*(np.ascontiguousarray(part[kept]) for part in parts))
     return SplatModel.from_cloud(chosen, antialias=_splats(model).antialias)
+
+
+def _nothing_left(what: str) -> OptionError:
+    return OptionError(
+        f"{what} would be left", remedy="move or enlarge the box, or undo what was cut before"
+    )
 
 
 _previews: WeakKeyDictionary[RadianceModel, tuple[Cut, RadianceModel]] = WeakKeyDictionary()
@@ -114,12 +131,16 @@ def as_ellipses(model: RadianceModel) -> RadianceModel:
         return found
 
 
+def _whole(model: RadianceModel) -> RadianceModel:
+    return model.loaded() if isinstance(model, LazyModel) else model
+
+
 def _cloud(model: RadianceModel) -> SplatCloud:
     return _splats(model).to_cloud()
 
 
 def _splats(model: RadianceModel) -> SplatModel:
-    whole = model.loaded() if isinstance(model, LazyModel) else model
+    whole = _whole(model)
     if not isinstance(whole, SplatModel):
         raise OptionError(f"a {model.method} model is not made of splats")
     return whole

@@ -21,6 +21,9 @@ from recon.viewer.images import Rgb8
 ROW_WISE = frozenset({"nerf"})
 """Methods that march a ray for each pixel: rows can be rendered on their own."""
 
+CUTTABLE = frozenset({"splat", "nerf"})
+"""Methods that `variants.cut` knows, and that heed `RenderOptions.near`."""
+
 THUMBNAIL = 160
 """Longer side of a photo's thumbnail, pixels."""
 
@@ -42,8 +45,13 @@ class NamedModel:
 
     @property
     def is_splats(self) -> bool:
-        """Whether it can be cut, drawn as ellipses and written as .ply."""
+        """Whether it can be drawn as ellipses and written as .ply."""
         return self.model.method == "splat"
+
+    @property
+    def can_be_cut(self) -> bool:
+        """Whether a box can be cut out, and a near plane leaves out what is nearer."""
+        return self.model.method in CUTTABLE
 
     @property
     def bands(self) -> bool:

@@ -75,11 +75,11 @@ public:
   }
 
   void render(const FieldShape &shape, const FieldWeights &weights, const MarchOptions &march,
-              const recon_cpu::View &view, const float background[3], float *color, float *alpha,
-              float *depth) override {
+              const recon_cpu::View &view, float near, const float background[3], float *color,
+              float *alpha, float *depth) override {
     prepare_scratch();
     set_march(space_, march);
-    render_view(space_, shape, weights, view, background, color, alpha, depth, scratch_);
+    render_view(space_, shape, weights, view, near, background, color, alpha, depth, scratch_);
   }
 
   recon_cpu::FieldTimings timings(bool reset) override {

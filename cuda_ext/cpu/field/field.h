@@ -45,10 +45,10 @@ public:
                      float *color) = 0;
 
   // color (H, W, 3) on the background, alpha (H, W), depth (H, W) expected z-depth in scene units
-  // or null. Stops early and returns false when *cancel becomes non-zero.
+  // or null; without samples whose z-depth (scene units) is less than `near`.
   virtual void render(const FieldShape &shape, const FieldWeights &weights,
-                      const MarchOptions &march, const View &view, const float background[3],
-                      float *color, float *alpha, float *depth) = 0;
+                      const MarchOptions &march, const View &view, float near,
+                      const float background[3], float *color, float *alpha, float *depth) = 0;
 
   virtual FieldTimings timings(bool reset) = 0;
 };

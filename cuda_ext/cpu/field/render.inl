@@ -32,8 +32,8 @@ void block_color(const FieldWeights &weights, const Block &block, const int *row
 
 // See FieldEngine::render.
 void render_view(const Space &space, const FieldShape &shape, const FieldWeights &weights,
-                 const recon_cpu::View &view, const float background[3], float *color, float *alpha,
-                 float *depth, Scratch *scratch) {
+                 const recon_cpu::View &view, float near, const float background[3], float *color,
+                 float *alpha, float *depth, Scratch *scratch) {
   using namespace recon_cpu;
   constexpr int kSide = 8, kPixels = kSide * kSide;
   const MarchTable table = space.table();
@@ -55,7 +55,7 @@ void render_view(const Space &space, const FieldShape &shape, const FieldWeights
                               static_cast<float>(y0 + i / w) + 0.5f, rays[i]);
       sh_basis(3, rays[i].direction, sphere + i * kSphere);
       rays[i].jitter = 0.5f;
-      start_ray(table, shape.contracted, rays[i]);
+      start_ray(table, shape.contracted, rays[i], near / (shape.half * z_share[i]));
       rgb[i][0] = rgb[i][1] = rgb[i][2] = sum_t[i] = sum_w[i] = 0.0f;
     }
     layer<kSphere, kHidden, Finish::linear>(sphere, kSphere, weights.mlp + kColor1Sphere, ray_bias,

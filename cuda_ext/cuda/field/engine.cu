@@ -292,7 +292,7 @@ void FieldEngine::query(const FieldShape &shape, const FieldWeights &weights, in
 }
 
 void FieldEngine::render(const FieldShape &shape, const FieldWeights &weights,
-                         const MarchOptions &march, const recon_types::View &view,
+                         const MarchOptions &march, const recon_types::View &view, float near,
                          const float background[3], float *color, float *alpha, float *depth,
                          Stream stream) {
   Impl &e = *impl_;
@@ -301,7 +301,7 @@ void FieldEngine::render(const FieldShape &shape, const FieldWeights &weights,
     do {
       e.begin(shape, weights, std::min(kRenderRays, pixels - first), 0, 0, stream);
       e.set_march(march, stream);
-      view_rays(e.frame, view, first, stream);
+      view_rays(e.frame, view, near, first, stream);
       e.trace(stream);
       shade_rays(e.frame, background, first, color, alpha, depth, stream);
     } while (!e.finish(stream));

@@ -54,7 +54,7 @@ public:
              int64_t n, const float *points, const float *directions, float *encoded,
              float *density, float *color, Stream stream);
   void render(const recon_types::FieldShape &shape, const recon_types::FieldWeights &weights,
-              const recon_types::MarchOptions &march, const recon_types::View &view,
+              const recon_types::MarchOptions &march, const recon_types::View &view, float near,
               const float background[3], float *color, float *alpha, float *depth, Stream stream);
 
   int64_t allocated() const; // bytes

@@ -107,8 +107,9 @@ void random_rays(const FieldFrame &f, const FieldPhotos &photos, const float *ex
 void given_rays(const FieldFrame &f, const recon_types::RayBatch &batch, const float *exposure,
                 Stream stream);
 // Rays of `f.rays` pixels of a view from `first` on, in rows; TrainRay::scale is then z-depth over
-// distance.
-void view_rays(const FieldFrame &f, const recon_types::View &view, int64_t first, Stream stream);
+// distance. No samples at a z-depth (scene units) less than `near`.
+void view_rays(const FieldFrame &f, const recon_types::View &view, float near, int64_t first,
+               Stream stream);
 // One sample a point; a ray each for its direction, where `directions` is not null.
 void point_samples(const FieldFrame &f, const float *points, const float *directions,
                    Stream stream);

@@ -16,8 +16,8 @@ __device__ __forceinline__ void store_bias(const FieldFrame &f, uint32_t r, cons
 }
 
 __device__ __forceinline__ void store_ray(const FieldFrame &f, uint32_t r, RayState &ray,
-                                          const TrainRay &train) {
-  recon::start_ray(f.table, f.shape.contracted, ray);
+                                          const TrainRay &train, float near = 0.0f) {
+  recon::start_ray(f.table, f.shape.contracted, ray, near);
   f.ray[r] = ray;
   f.train[r] = train;
   store_bias(f, r, f.train[r].sphere);
@@ -46,7 +46,7 @@ __global__ void __launch_bounds__(kFieldThreads)
 }
 
 __global__ void __launch_bounds__(kFieldThreads)
-    view_rays_kernel(FieldFrame f, recon_types::View view, int64_t first) {
+    view_rays_kernel(FieldFrame f, recon_types::View view, float near, int64_t first) {
   const uint32_t r = blockIdx.x * kFieldThreads + threadIdx.x;
   if (r >= f.rays)
     return;
@@ -57,7 +57,7 @@ __global__ void __launch_bounds__(kFieldThreads)
                                   static_cast<float>(pixel / view.width) + 0.5f, ray);
   ray.jitter = 0.5f;
   recon::sh_basis(3, ray.direction, train.sphere);
-  store_ray(f, r, ray, train);
+  store_ray(f, r, ray, train, near / (f.shape.half * train.scale));
 }
 
 __global__ void __launch_bounds__(kFieldThreads)
@@ -115,9 +115,10 @@ void given_rays(const FieldFrame &f, const recon_types::RayBatch &batch, const f
                batch, exposure);
 }
 
-void view_rays(const FieldFrame &f, const recon_types::View &view, int64_t first, Stream stream) {
+void view_rays(const FieldFrame &f, const recon_types::View &view, float near, int64_t first,
+               Stream stream) {
   RECON_LAUNCH(view_rays_kernel, blocks_for(f.rays, kFieldThreads), kFieldThreads, stream, f, view,
-               first);
+               near, first);
 }
 
 void point_samples(const FieldFrame &f, const float *points, const float *directions,

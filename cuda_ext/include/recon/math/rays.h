@@ -60,10 +60,17 @@ RECON_FN int first_behind(const MarchTable &m, float t) {
   return lo;
 }
 
-// Sets where a ray, whose origin and direction are given, starts and ends.
-RECON_FN void start_ray(const MarchTable &m, bool contracted, RayState &ray) {
+// First index whose sample does not lie nearer than `near`.
+RECON_FN int first_from(const MarchTable &m, float jitter, float near) {
+  const int k = first_behind(m, near);
+  return k < m.count && m.t[k] + jitter * m.dt[k] < near ? k + 1 : k;
+}
+
+// Sets where a ray, whose origin, direction and jitter are given, starts and ends; without samples
+// nearer than `near`.
+RECON_FN void start_ray(const MarchTable &m, bool contracted, RayState &ray, float near = 0.0f) {
   ray.transmittance = 1.0f;
-  ray.k = 0;
+  ray.k = near > 0.0f ? first_from(m, ray.jitter, near) : 0;
   ray.end = m.count;
   if (contracted)
     return;
@@ -75,7 +82,8 @@ RECON_FN void start_ray(const MarchTable &m, bool contracted, RayState &ray) {
     enter = max_(enter, min_(a, b));
     leave = min_(leave, max_(a, b));
   }
-  ray.k = first_behind(m, enter);
+  const int first = first_behind(m, enter);
+  ray.k = first > ray.k ? first : ray.k;
   ray.end = leave > enter ? first_behind(m, leave) + 1 : ray.k;
   ray.end = ray.end < m.count ? ray.end : m.count;
 }
