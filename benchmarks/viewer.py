@@ -241,7 +241,7 @@ def train(scene: Path, steps: int, watched: bool, out: Path) -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser = argparse.ArgumentParser(description="Time what a person at the viewer waits for.")
     parser.add_argument("run", type=Path, nargs="?")
     parser.add_argument("--only", default="first,moving,rest")
     parser.add_argument("--model", default="", help="as listed under Model; the first one if empty")
