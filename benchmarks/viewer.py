@@ -8,7 +8,8 @@ client itself, and what an empty viser page takes to connect, which is the floor
 a second while the camera is dragged on a canvas of 854x480, as the server renders them and as they
 arrive in the page. `rest`: a full picture of 540x960, or with a method that marches rays the first
 coarse one and the last. `--training` trains a scene that has cameras with and without a page that
-watches and moves half of the time, in turn.
+watches and moves half of the time, in turn. A browser without a GPU on the same machine takes a
+core for itself: `--idle-browser` leaves its part out of the comparison.
 
 Needs playwright (pip install playwright) and a Chromium on the path.
 """
@@ -19,6 +20,7 @@ import argparse
 import json
 import os
 import shutil
+import signal
 import statistics
 import subprocess
 import sys
@@ -87,8 +89,8 @@ def until(condition: Any, what: str) -> None:
 
 
 @contextmanager
-def browser(width: int, height: int) -> Iterator[Any]:
-    """A page of a fresh profile, with the probe."""
+def browser(width: int, height: int, idle: bool = False) -> Iterator[Any]:
+    """A page of a fresh profile, with the probe; `idle`: it gets what others leave of the CPU."""
     try:
         from playwright.sync_api import sync_playwright
     except ImportError:
@@ -96,10 +98,15 @@ def browser(width: int, height: int) -> Iterator[Any]:
     chromium = shutil.which("chromium") or shutil.which("google-chrome")
     if chromium is None:
         raise SystemExit("there is no Chromium here: apt-get install chromium")
-    with tempfile.TemporaryDirectory() as profile, sync_playwright() as playwright:
+    with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
+        profile, program = Path(folder) / "profile", Path(folder) / "browser"
+        program.write_text(
+            f'#!/bin/sh\nexec {"chrt -i 0 " if idle else ""}{chromium} "$@"\n', "utf-8"
+        )
+        program.chmod(0o700)
         context = playwright.chromium.launch_persistent_context(
             profile,
-            executable_path=chromium,
+            executable_path=program,
             args=list(FLAGS),
             viewport={"width": width, "height": height},
         )
@@ -202,9 +209,9 @@ def at_rest(server: ViewerServer, model: str, repeats: int = 7) -> dict[str, flo
     }
 
 
-def watch(url: str, stop: threading.Event) -> None:
+def watch(url: str, stop: threading.Event, idle: bool) -> None:
     """A person who looks, and drags for half of the time."""
-    with browser(1280, 800) as page:
+    with browser(1280, 800, idle) as page:
         while not stop.is_set():
             try:
                 page.goto(url)
@@ -221,23 +228,40 @@ def watch(url: str, stop: threading.Event) -> None:
             stop.wait(2.0)
 
 
-def train(scene: Path, steps: int, watched: bool, out: Path) -> float:
-    """Steps a second of training a draft."""
+def done_after(manifest: Path, began: float) -> bool:
+    """Whether a fit that began at this time is done."""
+    if not manifest.is_file() or manifest.stat().st_mtime < began:
+        return False
+    return json.loads(manifest.read_text("utf-8"))["state"] == "done"
+
+
+def train(scene: Path, steps: int, watched: bool, out: Path, idle: bool = False) -> float:
+    """Steps a second of training a draft; `idle`: see `browser`."""
     command = [sys.executable, "-m", "recon", "fit", str(scene), "--preset", "draft"]
     command += ["--steps", str(steps), "--out", str(out), "--no-resume"]
     if watched:
         command += ["--view", "--port", str(PORT + 80)]
+    began = time.time()
     stop = threading.Event()
-    watcher = threading.Thread(target=watch, args=(f"http://127.0.0.1:{PORT + 80}", stop))
+    watcher = threading.Thread(target=watch, args=(f"http://127.0.0.1:{PORT + 80}", stop, idle))
     fit = subprocess.Popen(command, stdout=subprocess.DEVNULL, env=os.environ)
     if watched:
         watcher.start()
+    if watched:  # it goes on serving when all is done
+        manifest = out / "manifest.json"
+        while fit.poll() is None and not done_after(manifest, began):
+            time.sleep(0.5)
+        while fit.poll() is None:
+            fit.send_signal(signal.SIGINT)
+            time.sleep(1.0)
     fit.wait()
     stop.set()
     if watched:
         watcher.join()
     training = json.loads((out / "manifest.json").read_text("utf-8"))["training"]["splat"]
-    return training["steps"] / training["seconds"]
+    rate = training["steps"] / training["seconds"]
+    print(f"{'watched' if watched else 'alone'}: {rate:.1f} steps/s", file=sys.stderr, flush=True)
+    return rate
 
 
 def main() -> None:
@@ -248,6 +272,11 @@ def main() -> None:
     parser.add_argument("--training", type=Path, metavar="SCENE")
     parser.add_argument("--steps", type=int, default=600)
     parser.add_argument("--pairs", type=int, default=2)
+    parser.add_argument(
+        "--idle-browser",
+        action="store_true",
+        help="the watching browser gets what training leaves of the CPU, as one elsewhere would",
+    )
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
     results: dict[str, Any] = {"load": os.getloadavg()[0]}
@@ -257,7 +286,9 @@ def main() -> None:
             results["alone"], results["watched"] = [], []
             for _ in range(args.pairs):
                 results["alone"].append(train(args.training, args.steps, False, out))
-                results["watched"].append(train(args.training, args.steps, True, out))
+                results["watched"].append(
+                    train(args.training, args.steps, True, out, args.idle_browser)
+                )
     if args.run is not None:
         only = args.only.split(",")
         content = load_run(args.run)
