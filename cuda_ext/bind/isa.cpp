@@ -18,7 +18,8 @@ std::vector<Isa> instruction_sets() {
   out.push_back({"x86-64-v2", create_engine_v2, create_field_v2, plane_sweep_v2,
                  __builtin_cpu_supports("sse4.2") && __builtin_cpu_supports("popcnt")});
 #endif
-  out.push_back({"generic", create_engine_generic, create_field_generic, plane_sweep_generic, true});
+  out.push_back(
+      {"generic", create_engine_generic, create_field_generic, plane_sweep_generic, true});
   return out;
 }
 
