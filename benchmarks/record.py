@@ -130,11 +130,14 @@ def _processor() -> str:
 
 
 def commit() -> str | None:
-    """The checkout's commit, with a mark if files were changed; None outside of a checkout."""
-    where = Path(__file__).parent
+    """The checkout's commit, with a mark if files were changed; None outside of a checkout.
+
+    Recorded results do not count: those of one run must not mark the next."""
+    where = Path(__file__).parent.parent
     try:
         head = _git(["rev-parse", "HEAD"], where)
-        dirty = _git(["status", "--porcelain", "-uno"], where)
+        sources = ["--", ".", ":(exclude)benchmarks/results"]
+        dirty = _git(["status", "--porcelain", "-uno", *sources], where)
     except (OSError, subprocess.CalledProcessError):
         return None
     return head + ("+changes" if dirty else "")
