@@ -81,3 +81,21 @@ def test_evaluation_along_the_way_takes_a_small_part_of_the_time(tmp_path: Path)
     # One after 0.01 s, the next after nine times the length of the first, one at the end.
     assert len(evaluations) <= 2 + 2.0 / (9 * 0.1)
     assert time.perf_counter() - began < 3.5
+
+
+class SlowToStart(Sleeper):
+    """A second before the first step."""
+
+    def _prepare(self) -> None:
+        time.sleep(1.0)
+
+
+def test_getting_ready_does_not_count_as_slow_steps(tmp_path: Path) -> None:
+    options = Options(steps=100, time_budget=None, eval_every=None)
+    trainer = SlowToStart(ball_scene(tmp_path, count=4), options, None)
+    events = list(trainer.run())
+    first = next(e for e in events if isinstance(e, StepEvent))
+    last = events[-1]
+    assert isinstance(last, FinishedEvent)
+    assert first.seconds >= 1.0
+    assert first.eta_seconds < 2.5 * (last.seconds - first.seconds)

@@ -78,6 +78,7 @@ class LoopTrainer(ABC):
         self._losses: list[float] = []
         self._step = 0
         self._seconds = 0.0
+        self._preparation = 0.0  # seconds before the first step, a part of `_seconds`
 
     @abstractmethod
     def snapshot(self) -> RadianceModel:
@@ -144,7 +145,9 @@ class LoopTrainer(ABC):
 
     def _events(self, clock: Clock) -> Iterator[TrainEvent]:
         options = self._limits
+        before = clock.seconds()
         self._prepare()
+        self._preparation = clock.seconds() - before
         last_event = last_event_step = -math.inf
         eval_every = math.inf if options.eval_every is None else options.eval_every
         next_eval = clock.seconds() + eval_every
@@ -210,7 +213,9 @@ class LoopTrainer(ABC):
         done, budget = self.progress, self._limits.time_budget
         if budget is not None and now / budget >= done:
             return max(0.0, budget - now)
-        return 0.0 if done <= 0 else now * self._work_left(done)
+        if done <= 0:
+            return 0.0
+        return (now - self._preparation) * self._work_left(done)
 
     def _checkpoint(self, folder: Path) -> CheckpointEvent:
         return CheckpointEvent(self._step, self._seconds, self._save(folder))
