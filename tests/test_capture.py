@@ -102,6 +102,15 @@ def test_tiny_photos_are_skipped(scene, write_photo):
     assert [item.name for item in load_capture(scene).skipped] == ["icon.png"]
 
 
+def test_pixels_that_would_come_out_wrong_are_refused(scene):
+    Image.new("F", (64, 48), 0.5).save(scene / "images" / "float.tif")
+    Image.new("LAB", (64, 48)).save(scene / "images" / "lab.tif")
+    why = {skip.name: skip.reason for skip in load_capture(scene).skipped}
+    assert set(why) == {"float.tif", "lab.tif"}
+    assert "8 or 16 bits" in why["float.tif"]
+    assert "save it as RGB" in why["lab.tif"]
+
+
 def test_a_photo_that_claims_to_be_enormous_is_skipped(scene):
     path = scene / "images" / "bomb.png"
     Image.new("L", (64, 64)).save(path)

@@ -179,6 +179,13 @@ def _check(path: Path, name: str) -> tuple[Photo, Thumb] | SkippedPhoto:
     return upright(photo), read.thumb
 
 
+# Pillow would clip the one to black and white, and cannot convert the other.
+_UNREAD_MODES = {
+    "F": "floating-point pixels; save it with 8 or 16 bits",
+    "LAB": "colours in LAB; save it as RGB",
+}
+
+
 class _Refused(Exception):
     """Why a file that decodes is not used."""
 
@@ -199,6 +206,8 @@ def _read(path: Path) -> _Read:
         _require_size(width, height)
         if getattr(image, "n_frames", 1) > 1 and image.format in ("WEBP", "PNG"):
             raise _Refused("an animation, not a photo")
+        if image.mode in _UNREAD_MODES:
+            raise _Refused(_UNREAD_MODES[image.mode])
         facts = read_exif(image)
         has_alpha = "A" in image.getbands() or "transparency" in image.info
         # Enough pixels are left for the thumbnail to be that of the full-size photo.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
 from collections.abc import Sequence
 from importlib import import_module
 
@@ -56,6 +57,8 @@ def _run(words: list[str]) -> int:
         description=DESCRIPTION,
         args=words or ["--help"],
     )
+    # What Pillow finds odd in a file that it reads all the same is nothing that a person can mend.
+    warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
     try:
         return import_module(_RUNNERS[type(command)]).run(command)
     except ReconError as error:
