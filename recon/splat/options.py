@@ -22,10 +22,10 @@ class LearningRates:
     means: float = 1e-3
     means_final: float = 1e-5
     quats: float = 2e-3
-    log_scales: float = 1e-2
-    logit_opacities: float = 4e-2
+    log_scales: float = 4e-2
+    logit_opacities: float = 0.15
     sh0: float = 5e-3
-    sh_rest: float = 2.5e-4
+    sh_rest: float = 1e-3
     final_factor: float = 0.2
 
 
@@ -80,7 +80,7 @@ class SplatOptions:
     sh_every: float = 0.1
     antialias: bool = False
     ssim_weight: float = 0.2
-    dense_share: float = 0.5
+    dense_share: float = 0.25
     init_opacity: float = 0.3
     opacity_reg: float = 0.01
     scale_reg: float = 0.01
