@@ -303,3 +303,13 @@ def test_more_photos_get_more_steps_where_a_preset_says_so(scene: PosedScene) ->
     finished = events[-1]
     assert isinstance(finished, FinishedEvent)
     assert finished.step == 3 * len(scene.train_views)
+
+
+def test_a_few_seconds_go_into_steps_alone() -> None:
+    draft = splat_preset("draft")
+    hurried = dataclasses.replace(draft, time_budget=5.0).for_budget()
+    assert hurried.dense_share == 0
+    assert hurried.start_factor == 4
+    assert draft.for_budget() == draft
+    minute = dataclasses.replace(draft, time_budget=60.0)
+    assert minute.for_budget() == minute

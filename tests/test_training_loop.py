@@ -99,3 +99,11 @@ def test_getting_ready_does_not_count_as_slow_steps(tmp_path: Path) -> None:
     assert isinstance(last, FinishedEvent)
     assert first.seconds >= 1.0
     assert first.eta_seconds < 2.5 * (last.seconds - first.seconds)
+
+
+def test_schedules_fit_into_what_getting_ready_leaves_of_the_budget(tmp_path: Path) -> None:
+    trainer = SlowToStart(ball_scene(tmp_path, count=4), Options(time_budget=2.0), None)
+    progress = [trainer.progress for e in trainer.run() if isinstance(e, StepEvent)]
+    assert progress[0] < 0.45  # 0.25 s of the second that is left; of both it would be 0.63
+    assert progress[-1] > 0.7
+    assert 2.0 <= trainer._seconds < 2.5

@@ -44,7 +44,8 @@ class SplatOptions:
         time_budget: seconds of training, or None. Progress then follows whichever of steps and
             time is ahead: schedules complete within the budget.
         long_side: longest side of the training images at the end, pixels; None for the photos' own.
-        start_factor: images are smaller by this factor at first.
+        start_factor: images are smaller by this factor at first; by 4 at least where the budget is
+            under 12 seconds.
         full_resolution_at: progress at which the full resolution is reached.
         grow_from, grow_until: progress between which splats are added and pruned.
         grow_every: steps between changes of the set of splats.
@@ -53,7 +54,7 @@ class SplatOptions:
         antialias: opacity compensation (Mip-Splatting); such models need a viewer that knows it.
         ssim_weight: weight of D-SSIM against L1.
         dense_share: share of `max_splats` that training starts with, from a dense cloud where the
-            sparse one has fewer; 0 for the sparse cloud alone.
+            sparse one has fewer; 0, as with a budget under 12 seconds, for the sparse cloud alone.
         init_opacity: of the first splats.
         opacity_reg, scale_reg: weights of mean opacity and mean scale in the loss.
         prune_opacity: splats under it are removed when the set changes.
@@ -109,8 +110,16 @@ class SplatOptions:
         wanted = max(self.steps, min(self.steps_per_photo * count, _MOST_STEPS))
         return replace(self, steps=wanted, steps_per_photo=0)
 
+    def for_budget(self) -> SplatOptions:
+        """The same as the budget allows: a few seconds leave no time for a dense cloud,
+        and coarse images bring more."""
+        if self.time_budget is None or self.time_budget >= _HURRY:
+            return self
+        return replace(self, dense_share=0.0, start_factor=max(self.start_factor, 4.0))
+
 
 _MOST_STEPS = 30_000
+_HURRY = 12.0  # seconds
 
 _PRESETS: dict[str, SplatOptions] = {
     "draft": SplatOptions(steps=2000, max_splats=50_000),

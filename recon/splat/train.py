@@ -54,7 +54,7 @@ class SplatTrainer(LoopTrainer):
     ) -> None:
         self._backend = training_backend(options.backend)
         self._backend.set_threads(options.threads)
-        options = options.for_photos(len(scene.train_views))
+        options = options.for_photos(len(scene.train_views)).for_budget()
         super().__init__(scene, options, checkpoint_dir)
         self._options = options
         self._densifier = densifier or ErrorSplitter(options)

@@ -118,10 +118,15 @@ class LoopTrainer(ABC):
     @property
     def progress(self) -> float:
         """Share of the training that is done, 0..1: of the steps or of the time budget."""
-        done = self._step / self._limits.steps
-        if self._limits.time_budget is not None:
-            done = max(done, self._seconds / self._limits.time_budget)
-        return min(done, 1.0)
+        return min(max(self._step / self._limits.steps, self._spent()), 1.0)
+
+    def _spent(self) -> float:
+        """Share of the time budget that is used, of what getting ready has left of it; 0 without a
+        budget."""
+        budget = self._limits.time_budget
+        if budget is None:
+            return 0.0
+        return max(0.0, self._seconds - self._preparation) / max(budget - self._preparation, 1e-9)
 
     def stop(self) -> None:
         """See `recon.model.Trainer`."""
@@ -211,7 +216,7 @@ class LoopTrainer(ABC):
 
     def _eta(self, now: float) -> float:
         done, budget = self.progress, self._limits.time_budget
-        if budget is not None and now / budget >= done:
+        if budget is not None and self._spent() >= done:
             return max(0.0, budget - now)
         if done <= 0:
             return 0.0
