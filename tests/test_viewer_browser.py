@@ -243,7 +243,7 @@ def test_two_methods_and_their_error_are_compared(stage: Stage) -> None:
     stage.stable()
     shown = session.picture.error("Lighter, darker")
     assert shown is not None
-    assert shown.image[..., 2].mean() > shown.image[..., 0].mean() + 3
+    assert shown.picture[..., 2].mean() > shown.picture[..., 0].mean() + 3
     stage.page.get_by_role("tab", name="Compare").click()
     stage.page.get_by_text("nerf", exact=True).first.wait_for()
     session.arrange(error="Absolute")

@@ -7,10 +7,10 @@ import pytest
 from test_viewer_support import BallModel, ball_scene
 
 from recon.errors import BackendUnavailable, OptionError
-from recon.metrics import flip, flip_installed, flip_map
+from recon.metrics import ERROR_FULL_SCALE, error_map, flip, flip_installed, flip_map
 from recon.viewer import compare, error_pane
 from recon.viewer.compare import ComparisonPicture, Rendered
-from recon.viewer.error_pane import available_kinds, error_picture
+from recon.viewer.error_pane import available_kinds, colour_stops, map_error
 from recon.viewer.images import to_rgb8
 from recon.viewer.workspace import NamedModel
 
@@ -25,10 +25,37 @@ def test_the_signed_error_tells_light_from_dark() -> None:
     truth, render = grey(128), grey(128)
     render[:, :10] += 64
     render[:, 30:] -= 64
-    shown = error_picture("Lighter, darker", render, truth).image
+    shown = map_error("Lighter, darker", render, truth).picture
     assert (shown[0, 5, 0] > shown[0, 5, 2]).all()
     assert (shown[0, 35, 2] > shown[0, 35, 0]).all()
     assert shown[0, 20].tolist() == [255, 255, 255]
+
+
+def test_the_absolute_error_is_the_one_of_reports() -> None:
+    rng = np.random.default_rng(0)
+    truth, render = (rng.integers(0, 256, (30, 40, 3), dtype=np.uint8) for _ in range(2))
+    render = (0.8 * truth + 0.2 * render).astype(np.uint8)
+    shown = map_error("Absolute", render, truth)
+    expected = np.abs(render.astype(float) - truth).mean(axis=-1) / 255 / ERROR_FULL_SCALE
+    np.testing.assert_allclose(shown.places, np.minimum(expected, 1), atol=1e-6)
+    # Rounding decides between neighbouring colours of the table, now and then.
+    apart = np.abs(shown.picture.astype(int) - error_map(render, truth)).max(axis=-1)
+    assert (apart > 0).mean() < 0.01
+
+
+@pytest.mark.parametrize("kind", ["Absolute", "Lighter, darker"])
+def test_the_stops_of_a_page_make_the_same_colours(kind: error_pane.ErrorKind) -> None:
+    """A page colours its maps by straight lines between the stops, as SVG's table does."""
+    rng = np.random.default_rng(0)
+    truth = rng.integers(0, 256, (30, 40, 3), dtype=np.uint8)
+    shown = map_error(kind, np.roll(truth // 4 * 3, 1, axis=0), truth)
+    stops = np.array(colour_stops(kind), float)
+    at = shown.places.astype(float) * (len(stops) - 1)
+    low = np.minimum(at.astype(int), len(stops) - 2)
+    part = (at - low)[..., None]
+    coloured = (1 - part) * stops[low] + part * stops[low + 1]
+    # The pane rounds to 256 colours: half a step of the steepest line is 1.3.
+    assert np.abs(coloured - shown.picture).max() < 3
 
 
 @needs_flip
@@ -66,11 +93,11 @@ def test_an_error_is_computed_once(
 ) -> None:
     made: list[str] = []
 
-    def counting(kind: error_pane.ErrorKind, *pictures: np.ndarray) -> error_pane.ErrorPicture:
+    def counting(kind: error_pane.ErrorKind, *pictures: np.ndarray) -> error_pane.ErrorMap:
         made.append(kind)
-        return error_picture(kind, *pictures)
+        return map_error(kind, *pictures)
 
-    monkeypatch.setattr(compare, "error_picture", counting)
+    monkeypatch.setattr(compare, "map_error", counting)
     view = ball_scene(tmp_path_factory.mktemp("ball"), count=1).views[0]
     truth = to_rgb8(BallModel().render(view.camera).color)
     image = to_rgb8(BallModel(dim=0.9).render(view.camera).color)

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import io
-import json
 import math
-import re
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -33,10 +30,9 @@ from recon.viewer.compare import Comparison, ComparisonPicture, PhotoTask
 from recon.viewer.compose import GAP, Arrangement, Pane, compose, message, place_panes
 from recon.viewer.film import encode_film, even
 from recon.viewer.images import depth_picture, develop, normal_picture, paste_rows, resize_rgb
-from recon.viewer.page import comparison_page
 from recon.viewer.path import CameraPath
 from recon.viewer.request import Frame
-from recon.viewer.workspace import Content, NamedModel, Photos
+from recon.viewer.workspace import Photos
 
 
 def viewpoint(x: float, y: float, z: float, fov: float = 1.0) -> Viewpoint:
@@ -300,37 +296,3 @@ def test_a_film_without_pictures_is_refused() -> None:
     pytest.importorskip("av")
     with pytest.raises(OptionError):
         encode_film(iter(()), (96, 64), 24)
-
-
-# The page to share.
-
-
-def page_data(page: str) -> dict[str, Any]:
-    found = re.search(r'id="data">(.*?)</script>', page, re.DOTALL)
-    assert found is not None
-    return json.loads(found.group(1))
-
-
-def render_photo(named: NamedModel, photo: PhotoTask) -> RenderOutput:
-    return named.model.render(photo.camera)
-
-
-def test_the_page_holds_everything_itself(tmp_path: Path) -> None:
-    content = replace(ball_content(tmp_path), title="ball </script><b>")
-    page = comparison_page(content, Photos(), render_photo)
-    data = page_data(page)
-    assert [v["name"] for v in data["views"]] == sorted(
-        (v["name"] for v in data["views"]),
-        key=lambda name: next(v["renders"][0]["psnr"] for v in data["views"] if v["name"] == name),
-    )
-    assert len(data["views"]) == 3
-    assert all(v["held_out"] for v in data["views"])
-    image = data["views"][0]["renders"][0]["image"]
-    assert image.startswith("data:image/jpeg;base64,")
-    assert not re.search(r'(src|href)="?https?:', page), "nothing is fetched"
-    assert "<b>" not in page
-
-
-def test_a_page_of_nothing_is_refused() -> None:
-    with pytest.raises(OptionError):
-        comparison_page(Content("ready", ""), Photos(), render_photo)

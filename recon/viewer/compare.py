@@ -8,7 +8,7 @@ from recon.geometry import Camera
 from recon.model import RenderOutput
 from recon.scene import PosedScene, View
 from recon.viewer.compose import Arrangement, Pane, compose, place_panes
-from recon.viewer.error_pane import ErrorKind, ErrorPicture, error_picture
+from recon.viewer.error_pane import ErrorKind, ErrorMap, map_error
 from recon.viewer.images import Rgb8, resize_rgb, to_rgb8
 from recon.viewer.quality import measure
 from recon.viewer.request import Frame
@@ -107,7 +107,7 @@ class ComparisonPicture:
         width, height: of each picture at full size.
         view, truth: the photo, at the size that `recon eval` compares; None for a free camera.
         final: the renders are at full size.
-        errors: pictures of errors that were made already: dragging shows them many times.
+        errors: maps that were made already: dragging shows them many times.
     """
 
     width: int
@@ -116,7 +116,7 @@ class ComparisonPicture:
     final: bool
     view: View | None = None
     truth: Rgb8 | None = None
-    errors: dict[ErrorKind, ErrorPicture] = field(default_factory=dict, compare=False)
+    errors: dict[ErrorKind, ErrorMap] = field(default_factory=dict, compare=False)
 
     @classmethod
     def at_photo(
@@ -149,7 +149,7 @@ class ComparisonPicture:
         )
         return cls(camera.width, camera.height, rendered, frame.final)
 
-    def error(self, kind: ErrorKind) -> ErrorPicture | None:
+    def error(self, kind: ErrorKind) -> ErrorMap | None:
         """The first method's error; None without a photo or a method.
 
         Raises:
@@ -158,7 +158,7 @@ class ComparisonPicture:
         if self.truth is None or not self.rendered:
             return None
         if kind not in self.errors:
-            self.errors[kind] = error_picture(kind, self.rendered[0].image, self.truth)
+            self.errors[kind] = map_error(kind, self.rendered[0].image, self.truth)
         return self.errors[kind]
 
     def panes(self, error: ErrorKind = "Absolute") -> list[Pane]:
@@ -174,7 +174,7 @@ class ComparisonPicture:
             panes.append(Pane(one.named.label + score, one.image))
         shown = self.error(error)
         if shown is not None:
-            panes.append(Pane(f"{self.rendered[0].named.label}: {shown.title}", shown.image))
+            panes.append(Pane(f"{self.rendered[0].named.label}: {shown.title}", shown.picture))
         return panes
 
     @property

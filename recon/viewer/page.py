@@ -1,4 +1,8 @@
-"""The comparison as one HTML file that opens with no server: photos, renders, errors, figures."""
+"""The comparison as one HTML file that opens with no server: photos, renders, errors, figures.
+
+Errors are stored as grey pictures and coloured by the page: a JPEG keeps a grey map truer than a
+coloured one, in two thirds of the bytes.
+"""
 
 from __future__ import annotations
 
@@ -11,18 +15,34 @@ from dataclasses import dataclass
 from importlib import resources
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from recon.errors import OptionError
-from recon.metrics import error_map
+from recon.metrics import FLIP_PACKAGE, flip_installed
 from recon.model import RenderOutput
 from recon.scene import View
 from recon.viewer.compare import PhotoTask
-from recon.viewer.images import Rgb8, to_rgb8
+from recon.viewer.error_pane import (
+    MEANINGS,
+    SCALE_ENDS,
+    ErrorKind,
+    available_kinds,
+    colour_stops,
+    map_error,
+)
+from recon.viewer.images import to_rgb8
 from recon.viewer.workspace import Content, NamedModel, Photos
 
 RenderPhoto = Callable[[NamedModel, PhotoTask], RenderOutput]
 Progress = Callable[[int, int], None]
+
+
+NO_FLIP = (
+    "FLIP is not in this file: the package was missing where it was made "
+    f"(pip install {FLIP_PACKAGE})."
+)
 
 
 @dataclass(frozen=True)
@@ -32,10 +52,13 @@ class PageOptions:
     Attributes:
         long_side: most pixels of a picture's longer side; None for that of the evaluation.
         quality: of the JPEG pictures, 1..95.
+        map_quality: of the maps of errors, likewise.
+        at_most: photos, the worst ones.
     """
 
     long_side: int | None = None
     quality: int = 88
+    map_quality: int = 80
     at_most: int = 40
 
 
@@ -69,7 +92,12 @@ def comparison_page(
             entries.append(_entry(view, photo, content, render, options))
     progress(len(views), len(views))
     entries.sort(key=lambda e: (e["renders"][0]["psnr"] is None, e["renders"][0]["psnr"] or 0.0))
-    data = {"methods": [m.label for m in _shown(content)], "views": entries}
+    data = {
+        "methods": [m.label for m in _shown(content)],
+        "kinds": [_kind(kind) for kind in available_kinds()],
+        "missing": "" if flip_installed() else NO_FLIP,
+        "views": entries,
+    }
     template = resources.files("recon.viewer").joinpath("pages/comparison.html").read_text("utf-8")
     # "</" would end the script element that holds the data, whatever the JSON says.
     text = json.dumps(data).replace("</", "<\\/")
@@ -89,10 +117,17 @@ def _entry(
         output = render(model, photo)
         score = photo.measure(output)
         image = to_rgb8(output.color)
+        errors = [map_error(kind, image, photo.truth) for kind in available_kinds()]
         renders.append(
             {
-                "image": _address(image, options),
-                "error": _address(error_map(image, photo.truth), options),
+                "image": _address(image, options.quality, options),
+                "errors": [
+                    {
+                        "title": error.title,
+                        "map": _address(_grey(error.places), options.map_quality, options),
+                    }
+                    for error in errors
+                ],
                 "psnr": None if score is None else round(score.psnr, 4),
                 "ssim": None if score is None or score.ssim is None else round(score.ssim, 5),
             }
@@ -102,16 +137,27 @@ def _entry(
         "held_out": view.split == "test",
         "width": photo.camera.width,
         "height": photo.camera.height,
-        "truth": _address(photo.truth, options),
+        "truth": _address(photo.truth, options.quality, options),
         "renders": renders,
     }
 
 
-def _address(picture: Rgb8, options: PageOptions) -> str:
-    """The picture as a data: address."""
+def _kind(kind: ErrorKind) -> dict[str, Any]:
+    """What the page has to know of a way of showing errors."""
+    low, high = SCALE_ENDS[kind]
+    about = MEANINGS[kind]
+    return {"name": kind, "about": about, "low": low, "high": high, "stops": colour_stops(kind)}
+
+
+def _grey(places: NDArray[np.float32]) -> NDArray[np.uint8]:
+    return (np.clip(places, 0, 1) * 255 + 0.5).astype(np.uint8)
+
+
+def _address(picture: NDArray[np.uint8], quality: int, options: PageOptions) -> str:
+    """The picture, (H, W, 3) or (H, W), as a data: address."""
     image = Image.fromarray(picture)
     if options.long_side is not None:
         image.thumbnail((options.long_side, options.long_side), Image.Resampling.BOX)
     file = io.BytesIO()
-    image.save(file, "JPEG", quality=options.quality)
+    image.save(file, "JPEG", quality=quality)
     return "data:image/jpeg;base64," + base64.b64encode(file.getvalue()).decode("ascii")
