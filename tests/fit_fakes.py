@@ -6,6 +6,7 @@ Run as a script it is `recon` with these parts: `python fit_fakes.py fit SCENE .
 from __future__ import annotations
 
 import json
+import os
 import sys
 import threading
 import time
@@ -162,6 +163,7 @@ def fake_poses(
     """Cameras on a circle around the origin."""
     del options
     assert not cancelled()
+    time.sleep(float(os.environ.get("FAKE_POSE_SECONDS", "0")))
     views = []
     (folder / "images").mkdir(parents=True, exist_ok=True)
     for index, photo in enumerate(capture.photos):
@@ -216,6 +218,7 @@ def fake_evaluate(
 
 def fake_report(folder: Path) -> Path:
     assert (folder / "eval.json").exists()
+    time.sleep(float(os.environ.get("FAKE_REPORT_SECONDS", "0")))
     write_atomic(folder / "report.html", "<html></html>")
     return folder / "report.html"
 

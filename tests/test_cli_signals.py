@@ -30,13 +30,13 @@ def _hear_ctrl_c() -> Iterator[None]:
     signal.signal(signal.SIGINT, before)
 
 
-def start(scene: Path, *words: str) -> subprocess.Popen[str]:
+def start(scene: Path, *words: str, **environment: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, str(FAKES), str(scene), *words],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), **environment},
     )
 
 
@@ -146,6 +146,17 @@ def test_two_runs_do_not_share_a_directory(tmp_path: Path) -> None:
     finish(first)
 
 
+def read_until(process: subprocess.Popen[str], words: str) -> list[str]:
+    """Lines of standard error up to one that holds the words."""
+    assert process.stderr is not None
+    lines: list[str] = []
+    for line in process.stderr:
+        lines.append(line)
+        if words in line:
+            return lines
+    raise AssertionError(f"{words!r} was not said: {lines}")
+
+
 def test_the_viewer_is_there_while_training_and_stays_until_ctrl_c(tmp_path: Path) -> None:
     scene = make_photos(tmp_path / "scene")
     with socket.socket() as probe:
@@ -155,13 +166,37 @@ def test_the_viewer_is_there_while_training_and_stays_until_ctrl_c(tmp_path: Pat
     wait_for_step(scene, 3, process)
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=10) as page:
         assert page.status == 200
-    assert process.stderr is not None
-    for line in process.stderr:
-        if "stays open" in line:
-            break
+    read_until(process, "stays open")
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=10) as page:
         assert page.status == 200
     process.send_signal(signal.SIGINT)
     code, out, err = finish(process)
     assert code == 0, err
     assert "held out" in out
+
+
+def test_ctrl_c_in_the_report_step_ends_the_viewer_too(tmp_path: Path) -> None:
+    """Training is over, so nothing is stopped: the report is written, and the command ends as one
+    that has made everything. It does not wait for a second Ctrl-C."""
+    scene = make_photos(tmp_path / "scene")
+    process = start(scene, "--steps", "20", "--view", "--json", FAKE_REPORT_SECONDS="2")
+    read_until(process, "report ...")
+    process.send_signal(signal.SIGINT)
+    code, out, err = finish(process)
+    assert code == 0, err
+    assert "as soon as the report is written" in err
+    assert "stays open" not in err
+    assert "Traceback" not in err
+    assert json.loads(out)["state"] == "done"
+    assert (scene / "recon" / "report.html").is_file()
+
+
+def test_ctrl_c_before_there_is_a_model_says_that_the_same_command_goes_on(tmp_path: Path) -> None:
+    scene = make_photos(tmp_path / "scene")
+    process = start(scene, "--view", FAKE_POSE_SECONDS="2")
+    read_until(process, "cameras ...")
+    process.send_signal(signal.SIGINT)
+    code, _, err = finish(process)
+    assert code == 130, err
+    assert "the same command goes on" in err
+    assert "Traceback" not in err

@@ -8,9 +8,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from fit_fakes import FakeMethod, fake_parts, make_photos
 from test_viewer_support import BallModel, ball_content, ball_scene
 
-from recon.errors import RunDirError
+from recon.cli.commands import Fit
+from recon.cli.run_fit import run
+from recon.errors import ReconError, RunDirError
 from recon.fit.events import StageProgress, StageStarted, Training, TrainingStarted
 from recon.model import EvalEvent, FinishedEvent, RadianceModel, StepEvent, TrainEvent
 from recon.viewer.governor import INTERVAL, LEAST_RENDERING, MOST, Governor, HelperClock
@@ -188,6 +191,17 @@ def test_a_failed_fit_is_told(live: LiveView) -> None:
     live.fail(RunDirError("the disk is full"))
     assert live.server.workspace.content.phase == "failed"
     assert "disk is full" in live.server.workspace.content.note
+
+
+def test_a_fit_that_fails_tells_the_pages_before_it_ends(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[Exception] = []
+    monkeypatch.setattr(LiveView, "fail", lambda _, error: told.append(error))
+    command = Fit(make_photos(tmp_path / "scene"), view=True, port=8350)
+    with pytest.raises(ReconError) as raised:
+        run(command, fake_parts(FakeMethod(fail_at=3)))
+    assert told == [raised.value]
 
 
 def test_the_governor_takes_what_else_costs_from_the_rendering() -> None:

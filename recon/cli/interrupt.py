@@ -21,14 +21,25 @@ _SHOW_CURSOR = "\x1b[?25h"
 class Interrupts:
     """Turns SIGINT and SIGTERM into a stop request while its context is open.
 
+    Args:
+        stop: what is asked.
+        say: tells the person what is heard.
+        ending: how the work in hand ends now, in plain words.
+
     Attributes:
         received: number of the first signal that came, None while none has.
     """
 
-    def __init__(self, stop: StopRequest, say: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        stop: StopRequest,
+        say: Callable[[str], None],
+        ending: Callable[[], str] = lambda: "stopping",
+    ) -> None:
         self.received: int | None = None
         self._stop = stop
         self._say = say
+        self._ending = ending
 
     @contextlib.contextmanager
     def handled(self) -> Iterator[None]:
@@ -51,10 +62,7 @@ class Interrupts:
             os._exit(128 + number)
         self.received = number
         self._stop.request()
-        self._say(
-            "stopping; a model that is being trained is saved and evaluated "
-            "(Ctrl-C again ends at once)"
-        )
+        self._say(f"{self._ending()} (Ctrl-C again ends at once)")
 
 
 def run_in_thread(work: Callable[[], T]) -> T:

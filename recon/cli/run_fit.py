@@ -16,7 +16,7 @@ from recon.cli.interrupt import Interrupts, run_in_thread
 from recon.cli.progress import Reporter, make_reporter
 from recon.cli.text import summary_text
 from recon.errors import ReconError
-from recon.fit.events import FitEvent, Listener, StopRequest
+from recon.fit.events import TRAIN, FitEvent, Listener, StageName, StageStarted, StopRequest
 from recon.fit.parts import FitParts
 from recon.fit.pipeline import run_fit
 from recon.fit.session import STOPPED
@@ -26,7 +26,11 @@ if TYPE_CHECKING:
 
 
 def run(command: Fit, parts: FitParts | None = None) -> int:
-    """Returns the exit code: 0, or 130 after Ctrl-C (143 after SIGTERM).
+    """Returns the exit code: 0 when all was made, or 130 after Ctrl-C (143 after SIGTERM).
+
+    A signal ends the command, the viewer too, as soon as the work in hand can be left: training is
+    cut short, an evaluation or a report that has begun is finished. Only a fit that came to its
+    end undisturbed leaves the viewer open.
 
     Raises:
         ReconError: see `run_fit`.
@@ -38,9 +42,12 @@ def run(command: Fit, parts: FitParts | None = None) -> int:
         return dry_run(options, as_json=command.json, parts=parts)
     reporter = make_reporter(Console(stderr=True))
     stop = StopRequest()
-    interrupts = Interrupts(stop, reporter.say)
+    stage = _StageInHand()
+    interrupts = Interrupts(stop, reporter.say, stage.ending)
     with _viewer(command, stop, reporter) as live:
-        listeners: list[Listener] = [reporter] if live is None else [reporter, live]
+        listeners: list[Listener] = [reporter, stage]
+        if live is not None:
+            listeners.append(live)
 
         def tell(event: FitEvent) -> None:
             for listener in listeners:
@@ -57,9 +64,28 @@ def run(command: Fit, parts: FitParts | None = None) -> int:
         print(json.dumps(summary.to_json(), indent=1) if command.json else summary_text(summary))
         if summary.state == "stopped" and interrupts.received is not None:
             return 128 + interrupts.received
-        if live is not None:
+        if live is not None and interrupts.received is None:
             _keep_showing(live, options.run_path)
     return 0
+
+
+class _StageInHand:
+    """Knows which stage is under way, and so what Ctrl-C will do. A `Listener`."""
+
+    def __init__(self) -> None:
+        self._stage: StageName = "capture"
+
+    def __call__(self, event: FitEvent) -> None:
+        if isinstance(event, StageStarted):
+            self._stage = event.stage
+
+    def ending(self) -> str:
+        """What becomes of the work when it is stopped now."""
+        if self._stage in TRAIN.values():
+            return "stopping; the model is saved and evaluated as it is"
+        if self._stage in ("capture", "sfm"):
+            return "stopping; the same command goes on from here"
+        return "stopping as soon as the report is written"
 
 
 @contextmanager
@@ -78,6 +104,9 @@ def _viewer(command: Fit, stop: StopRequest, reporter: Reporter) -> Iterator[Liv
         for line in greeting(live.server):
             reporter.say(line)
         yield live
+    except Exception as error:
+        live.fail(error)
+        raise
     finally:
         live.close()
 
@@ -86,7 +115,7 @@ def _keep_showing(live: LiveView, run_path: Path) -> None:
     """The finished model stays on the page until Ctrl-C."""
     from recon.viewer.run import wait_for_interrupt
 
-    live.finish(run_path)
-    with suppress(KeyboardInterrupt):  # it may come as soon as the line can be read
+    with suppress(KeyboardInterrupt):  # it may come at any time from here on
+        live.finish(run_path)
         print(f"The viewer stays open at {live.server.url}; Ctrl-C ends it.", file=sys.stderr)
         wait_for_interrupt()

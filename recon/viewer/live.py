@@ -51,6 +51,9 @@ MESSAGE_SECONDS = 1.0
 CURVE_POINTS = 400
 """Most points of the loss curve that the pages are sent."""
 
+PARTING_SECONDS = 1.0
+"""For pages to hear why the fit ended, before the server does."""
+
 STAGE_WORDS = {
     "capture": "reading the photos",
     "sfm": "finding the cameras",
@@ -123,9 +126,11 @@ class LiveView:
         self._workspace.update(lambda now: replace(content, title=now.title, training=ended))
 
     def fail(self, error: Exception) -> None:
-        """The fit ended with an error: the pages must tell."""
+        """The fit ended with an error: the pages must tell. Returns when they had time to."""
         self._ungoverned()
         self._workspace.fail(f"The fit ended with an error.\n{error}")
+        if self.server.watched:
+            time.sleep(PARTING_SECONDS)
 
     def close(self) -> None:
         """Stop serving."""
