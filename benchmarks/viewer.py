@@ -182,13 +182,13 @@ def at_rest(server: ViewerServer, model: str, repeats: int = 7) -> dict[str, flo
         until(lambda: server.scheduler.idle, "rest")
         canvas = session.canvas
         sent: list[float] = []
-        send = session.send
+        show = session.screen.show
 
-        def watched(picture: Any, quality: int) -> None:
-            send(picture, quality)
+        def watched(picture: Any, *, sharp: bool) -> None:
+            show(picture, sharp=sharp)
             sent.append(time.monotonic())
 
-        session.send = watched
+        session.screen.show = watched
         for _ in range(repeats):
             time.sleep(0.5)
             sent.clear()

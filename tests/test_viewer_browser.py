@@ -92,7 +92,7 @@ def until(condition: Callable[[], bool], what: str, timeout: float = 40.0) -> No
 
 
 def measured(session: Session) -> bool:
-    picture = session.picture
+    picture = session.board.picture
     return picture is not None and all(one.score is not None for one in picture.rendered)
 
 
@@ -169,14 +169,14 @@ def test_a_held_out_photo_is_compared(stage: Stage) -> None:
     stage.page.get_by_role("button", name="Show photo and render").click()
     session = stage.session
     until(lambda: measured(session), "the comparison")
-    assert session.comparison is not None
-    assert session.comparison.view == "photo_08.png"
-    assert session.picture is not None
+    assert session.board.comparison is not None
+    assert session.board.comparison.view == "photo_08.png"
+    assert session.board.picture is not None
     # What is shown is what evaluation renders: the photo's own camera, its principal point too.
     scene = stage.workspace.content.scene
     assert scene is not None
     expected = evaluate(BallModel(dim=0.9), scene, long_side=None).views["photo_08.png"]
-    shown = session.picture.rendered[0].score
+    shown = session.board.picture.rendered[0].score
     assert shown is not None
     assert (shown.psnr, shown.ssim) == (expected.psnr, expected.ssim)
     stage.page.get_by_text(f"{expected.psnr:.2f} dB").first.wait_for()
@@ -190,10 +190,10 @@ def test_the_divider_is_dragged(stage: Stage) -> None:
     for _ in range(5):  # a busy machine may see the whole gesture as one leap
         stage.drag((0.5, 0.5), (0.3, 0.5))
         time.sleep(0.3)
-        if session.arrangement.split < 0.4:
+        if session.board.arrangement.split < 0.4:
             break
-    assert session.arrangement.split < 0.4, "the divider moved"
-    assert session.comparison is not None, "dragging must not leave the comparison"
+    assert session.board.arrangement.split < 0.4, "the divider moved"
+    assert session.board.comparison is not None, "dragging must not leave the comparison"
     assert np.abs(stage.stable() - before).mean() > 0.1
 
 
@@ -201,20 +201,20 @@ def test_flicker_and_escape(stage: Stage) -> None:
     session = stage.session
     stage.page.mouse.click(300, 300)
     stage.page.keyboard.press("f")
-    until(lambda: session.arrangement.layout == "Flicker", "flicker")
-    shown = session.arrangement.shown
+    until(lambda: session.board.arrangement.layout == "Flicker", "flicker")
+    shown = session.board.arrangement.shown
     stage.page.keyboard.press("f")
-    until(lambda: session.arrangement.shown == shown + 1, "the next pane")
+    until(lambda: session.board.arrangement.shown == shown + 1, "the next pane")
     stage.page.keyboard.press("Escape")
-    until(lambda: session.comparison is None, "exploring")
+    until(lambda: session.board.comparison is None, "exploring")
 
 
 def test_a_thumbnail_is_picked(stage: Stage) -> None:
     session = stage.session
     stage.page.keyboard.press("g")
-    until(lambda: session.gallery is not None, "the thumbnails")
+    until(lambda: session.board.gallery is not None, "the thumbnails")
     assert stage.stable().std() > 20
-    gallery, (width, height) = session.gallery, session.canvas
+    gallery, (width, height) = session.board.gallery, session.canvas
     assert gallery is not None
     place = place_panes(3, 160 / 120, width, height)[1]
     box = stage.page.locator("canvas").first.bounding_box()
@@ -222,9 +222,9 @@ def test_a_thumbnail_is_picked(stage: Stage) -> None:
         box["x"] + (place.x + place.width / 2) / width * box["width"],
         box["y"] + (place.y + place.height / 2) / height * box["height"],
     )
-    until(lambda: session.picture is not None, "the comparison")
-    assert session.comparison is not None
-    assert session.comparison.view == gallery.views[1].name
+    until(lambda: session.board.picture is not None, "the comparison")
+    assert session.board.comparison is not None
+    assert session.board.comparison.view == gallery.views[1].name
     session.explore()
 
 
@@ -236,12 +236,12 @@ def test_two_methods_and_their_error_are_compared(stage: Stage) -> None:
     session.arrange(layout="Panes", error="Lighter, darker")
     session.compare("photo_08.png")
     until(lambda: measured(session), "the comparison")
-    assert session.picture is not None
-    assert [one.named.key for one in session.picture.rendered] == ["ball", "nerf"]
-    assert session.picture.pane_count == 4
+    assert session.board.picture is not None
+    assert [one.named.key for one in session.board.picture.rendered] == ["ball", "nerf"]
+    assert session.board.picture.pane_count == 4
     # Both are too dark: the last pane is bluish.
     stage.stable()
-    shown = session.picture.error("Lighter, darker")
+    shown = session.board.picture.error("Lighter, darker")
     assert shown is not None
     assert shown.picture[..., 2].mean() > shown.picture[..., 0].mean() + 3
     stage.page.get_by_role("tab", name="Compare").click()
@@ -252,33 +252,36 @@ def test_two_methods_and_their_error_are_compared(stage: Stage) -> None:
 def test_a_divider_and_a_magnifier_from_a_free_camera(stage: Stage) -> None:
     session, page = stage.session, stage.page
     page.get_by_role("button", name="Compare the models from here").click()
-    until(lambda: session.comparison is not None and session.comparison.view is None, "both")
+    until(
+        lambda: session.board.comparison is not None and session.board.comparison.view is None,
+        "both",
+    )
     session.arrange(layout="Split", split=0.5)
-    until(lambda: session.divider is not None, "the divider")
+    until(lambda: session.board.divider(session.canvas) is not None, "the divider")
     before = stage.stable()
     # The left half is the one model, the right half the dimmer one.
     assert before[:, : before.shape[1] // 3].mean() != before[:, -before.shape[1] // 3 :].mean()
     place = session.pilot.viewpoint.position
     for _ in range(5):
-        divider = session.divider
+        divider = session.board.divider(session.canvas)
         assert divider is not None
         stage.drag((divider, 0.5), (0.25, 0.5))
         time.sleep(0.3)
-        if session.arrangement.split < 0.35:
+        if session.board.arrangement.split < 0.35:
             break
-    assert session.arrangement.split < 0.35, "the divider moved"
+    assert session.board.arrangement.split < 0.35, "the divider moved"
     assert np.linalg.norm(session.pilot.viewpoint.position - place) < 1e-3, "the camera did not"
     stage.drag((0.7, 0.5), (0.8, 0.5))
     until(lambda: np.linalg.norm(session.pilot.viewpoint.position - place) > 0.05, "an orbit")
-    assert session.comparison is not None, "moving goes on comparing"
+    assert session.board.comparison is not None, "moving goes on comparing"
     stage.stable()
     session.arrange(layout="Panes")
-    until(lambda: session.picture is not None and session.picture.final, "panes")
+    until(lambda: session.board.picture is not None and session.board.picture.final, "panes")
     box = page.locator("canvas").first.bounding_box()
     page.mouse.click(box["x"] + 0.25 * box["width"], box["y"] + 0.5 * box["height"])
-    until(lambda: session.arrangement.magnifier is not None, "the magnifier")
+    until(lambda: session.board.arrangement.magnifier is not None, "the magnifier")
     page.mouse.click(box["x"] + 0.25 * box["width"], box["y"] + 0.5 * box["height"])
-    until(lambda: session.arrangement.magnifier is None, "the magnifier to go")
+    until(lambda: session.board.arrangement.magnifier is None, "the magnifier to go")
     session.explore()
     stage.workspace.update(lambda now: replace(now, models=now.models[:1]))
 
@@ -286,11 +289,11 @@ def test_a_divider_and_a_magnifier_from_a_free_camera(stage: Stage) -> None:
 def test_moving_away_leaves_the_comparison(stage: Stage) -> None:
     session = stage.session
     session.compare("photo_04.png")
-    until(lambda: session.picture is not None, "the comparison")
+    until(lambda: session.board.picture is not None, "the comparison")
     time.sleep(0.8)
     stage.page.mouse.move(300, 300)
     stage.page.mouse.wheel(0, 400)
-    until(lambda: session.comparison is None, "exploring")
+    until(lambda: session.board.comparison is None, "exploring")
 
 
 def test_a_film_is_made_and_sent(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:

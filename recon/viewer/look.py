@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from recon.scene import PosedScene
 from recon.viewer.box import Cut
 from recon.viewer.images import Mode
 
@@ -27,6 +28,11 @@ class Look:
     dark: bool = True
     near: float = 0.0
     preview: Cut | None = None
+
+    def behind(self, scene: PosedScene | None) -> tuple[float, float, float]:
+        """sRGB 0..1 behind the model: chosen, or the scene's own, or black."""
+        own = scene.background if scene is not None else None
+        return self.background or own or (0.0, 0.0, 0.0)
 
 
 @dataclass

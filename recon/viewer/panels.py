@@ -85,21 +85,21 @@ class Panels:
     def on_camera(self) -> None:
         """The browser's camera moved."""
         self.session.on_camera()
-        if self.session.divider is not None:
+        if self.session.board.divider(self.session.canvas) is not None:
             with self._lock:
                 self._cover()
 
     def _drag(self, x: float, y: float) -> None:
         self.session.drag(x, y)
-        if not self.session.fixed:
+        if not self.session.board.fixed:
             self._cover()
 
     def _cover(self) -> None:
         """Put the sheet that takes drags where it belongs now."""
         session = self.session
         width, height = session.canvas
-        divider = session.divider
-        if session.fixed:
+        divider = session.board.divider(session.canvas)
+        if session.board.fixed:
             self._pointer.cover(session.pilot.viewpoint)
         elif divider is not None:
             self._pointer.cover_divider(session.pilot.viewpoint, divider, width / height)
@@ -125,7 +125,7 @@ class Panels:
     def update(self) -> None:
         """The session or the content changed: all tabs follow."""
         with self._lock:
-            fixed, free = self.session.fixed, self.session.comparison is not None
+            fixed, free = self.session.board.fixed, self.session.board.comparison is not None
             for drawn in (self._overlays, self._make, self._edit):
                 if drawn is not None:
                     drawn.hide(fixed or free)

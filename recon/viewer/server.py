@@ -8,7 +8,7 @@ import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import rich
 import viser
@@ -16,6 +16,7 @@ import viser
 from recon.errors import OptionError
 from recon.viewer.cameras import best_view, viewpoint_of
 from recon.viewer.cost import Allowance
+from recon.viewer.look import Look
 from recon.viewer.opening import Opening
 from recon.viewer.origin import refusing_strangers
 from recon.viewer.panels import Panels
@@ -142,8 +143,8 @@ class ViewerServer:
             self._server.stop()
 
     def _on_connect(self, client: viser.ClientHandle) -> None:
-        session = Session(client, self.workspace, self.scheduler, self._photos)
-        session.look = replace(session.look, dark=self.options.dark)
+        look = Look(dark=self.options.dark)
+        session = Session(client, self.workspace, self.scheduler, self._photos, look)
         panels = Panels(session, self.options.readonly, self._training)
         with self._lock:
             self._panels[client.client_id] = panels

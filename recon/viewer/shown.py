@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Hashable
+from functools import partial
 
 from recon.geometry import Camera
 from recon.model import RenderOptions, RenderOutput
+from recon.scene import PosedScene
 from recon.viewer.box import Cut
 from recon.viewer.images import MODES, SPLAT_MODES, Mode
+from recon.viewer.look import Look
+from recon.viewer.request import Layer
 from recon.viewer.workspace import NamedModel
 
 
@@ -21,6 +25,26 @@ def modes_of(named: NamedModel | None) -> tuple[Mode, ...]:
 def cost_key(named: NamedModel, mode: Mode, depth: bool) -> Hashable:
     """Tells apart what takes different times to render."""
     return named.key, mode if mode in SPLAT_MODES else "", depth
+
+
+def shown_layer(
+    named: NamedModel, camera: Camera, look: Look, scene: PosedScene | None, mode: Mode
+) -> Layer:
+    """What the scheduler needs to render a model as a look shows it, in a mode."""
+    depth = mode in ("Depth", "Normals")
+    options = RenderOptions(look.behind(scene), depth=depth, near=look.near)
+    return Layer(
+        key=cost_key(named, mode, depth),
+        camera=camera,
+        render=partial(render_shown, named, options, mode, look.preview),
+        bands=named.bands,
+    )
+
+
+def evaluated_layer(named: NamedModel, camera: Camera, scene: PosedScene | None) -> Layer:
+    """The same as `recon eval` renders it, whatever the look: all of it, in colour, on the scene's
+    own background."""
+    return shown_layer(named, camera, Look(), scene, "Colour")
 
 
 def render_shown(

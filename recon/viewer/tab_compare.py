@@ -120,9 +120,9 @@ class CompareTab:
 
     def flicker(self) -> None:
         """Show the next pane in the same place."""
-        if self._session.comparison is None:
+        if self._session.board.comparison is None:
             self.open()
-        arrangement = self._session.arrangement
+        arrangement = self._session.board.arrangement
         # Coming from panes, the first one was in sight already: go on with the second.
         shown = arrangement.shown + 1 if arrangement.layout == "Flicker" else 1
         self._layout.value = "Flicker"
@@ -134,7 +134,7 @@ class CompareTab:
 
     def _divide(self) -> None:
         self._session.arrange(split=float(self._divider.value))
-        if not self._session.fixed:
+        if not self._session.board.fixed:
             self._session.on_change()  # what takes drags at the divider moves with it
 
     # Following.
@@ -142,12 +142,12 @@ class CompareTab:
     def update(self) -> None:
         """Follow the comparison: its photo, its figures."""
         self._fill()
-        comparison, picture = self._session.comparison, self._session.picture
-        self._leave.visible = comparison is not None or self._session.gallery is not None
+        comparison, picture = self._session.board.comparison, self._session.board.picture
+        self._leave.visible = comparison is not None or self._session.board.gallery is not None
         self._here.visible = len(self._session.content.models) > 1
-        self._layout.value = self._session.arrangement.layout
-        self._divider.visible = self._session.arrangement.layout == "Split"
-        self._divider.value = round(self._session.arrangement.split, 2)
+        self._layout.value = self._session.board.arrangement.layout
+        self._divider.visible = self._session.board.arrangement.layout == "Split"
+        self._divider.value = round(self._session.board.arrangement.split, 2)
         if comparison is not None:
             for label, name in self._names.items():
                 if name == comparison.view:

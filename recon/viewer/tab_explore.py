@@ -142,7 +142,7 @@ class ExploreTab:
     def update_status(self) -> None:
         """Follow the frames, at most twice a second while they are many."""
         now = time.monotonic()
-        status = self._session.status
+        status = self._session.frames.status
         if now - self._last_status < 0.5 and not status.final:
             return
         self._last_status = now

@@ -25,6 +25,7 @@ from recon.viewer.page import comparison_page
 from recon.viewer.path import CameraPath
 from recon.viewer.pilot import FLIGHT_RATE
 from recon.viewer.session import Session
+from recon.viewer.shown import evaluated_layer, shown_layer
 from recon.viewer.wire import on_click, on_command, on_edit
 from recon.viewer.workspace import NamedModel
 
@@ -182,10 +183,13 @@ class MakeTab:
 
     def _render(self, named: NamedModel, camera: Camera, own: bool = False) -> RenderOutput:
         """One full frame, in turn with everybody's."""
-        mode = "Colour" if own else self._session.look.mode
-        layer = self._session.layer(named, camera, mode, own=own)
-        key = ("file", self._session.client.client_id)
-        output = self._session.scheduler.render(key, layer, self._wanted)
+        session, scene = self._session, self._session.content.scene
+        if own:
+            layer = evaluated_layer(named, camera, scene)
+        else:
+            layer = shown_layer(named, camera, session.look, scene, session.look.mode)
+        key = ("file", session.client.client_id)
+        output = session.scheduler.render(key, layer, self._wanted)
         if output is None:
             raise _Cancelled
         return output

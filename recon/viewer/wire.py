@@ -25,7 +25,7 @@ def guarded(session: Session, act: Act) -> None:
     try:
         act()
     except Exception as error:  # The last one to catch it before a silent thread pool.
-        session.tell_error(error)
+        session.screen.notify(error)
 
 
 def on_edit(session: Session, handle: _Editable, act: Act) -> None:
