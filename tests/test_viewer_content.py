@@ -2,20 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import socket
-import time
 from dataclasses import replace
 from pathlib import Path
 
-import msgspec
 import numpy as np
 import pytest
-import viser
-import zstandard
 from test_viewer_support import ball_content, ball_scene
-from websockets.asyncio.client import connect
-from websockets.typing import Subprotocol
 
 from recon.errors import OptionError, RunDirError
 from recon.viewer.overlays import frustum_scale
@@ -128,43 +121,3 @@ def test_strangers_are_warned_of() -> None:
     with ViewerServer(Workspace(), ServerOptions(host="0.0.0.0", port=8500)) as server:
         said = "\n".join(greeting(server))
     assert "no password" in said
-
-
-def test_many_pages_come_and_go(tmp_path: Path) -> None:
-    """Twelve pages without a browser, some of which leave at once: all who stay get pictures, and
-    all are forgotten."""
-    camera = {
-        "type": "ViewerCameraMessage", "wxyz": (1.0, 0.0, 0.0, 0.0), "position": (0.0, 0.0, -2.0),
-        "fov": 1.0, "near": 0.01, "far": 100.0, "image_height": 120, "image_width": 160,
-        "look_at": (0.0, 0.0, 0.0), "up_direction": (0.0, 0.0, 1.0),
-    }  # fmt: skip
-
-    def unpacked(message: str | bytes) -> bytes:
-        """viser's own framing: two lengths of eight bytes, then zstd."""
-        assert isinstance(message, bytes)
-        packed = message[16 : 16 + int.from_bytes(message[8:16], "little")]
-        return zstandard.ZstdDecompressor().decompress(packed)
-
-    async def visit(stays: bool) -> bool:
-        protocol = Subprotocol(f"viser-v{viser.__version__}")
-        address = f"ws://127.0.0.1:{server.port}"
-        async with connect(address, subprotocols=[protocol], proxy=None, max_size=None) as page:
-            await page.send(msgspec.msgpack.encode(camera))
-            if not stays:
-                return False
-            async with asyncio.timeout(60):
-                async for message in page:
-                    if b"BackgroundImageMessage" in unpacked(message):
-                        return True
-        return False
-
-    async def crowd() -> list[bool]:
-        return await asyncio.gather(*(visit(stays) for stays in (True, True, False) * 4))
-
-    with ViewerServer(Workspace(ball_content(tmp_path)), ServerOptions(port=8700)) as server:
-        served = asyncio.run(crowd())
-        assert served == [True, True, False] * 4
-        deadline = time.monotonic() + 60
-        while server.watched or not server.scheduler.idle:
-            assert time.monotonic() < deadline, "pages that left are still known"
-            time.sleep(0.05)

@@ -175,6 +175,22 @@ def test_after_training_there_is_nothing_to_pause(live: LiveView, tmp_path: Path
     assert "evaluating" in training.text
 
 
+def test_an_error_of_the_view_does_not_end_training(
+    live: LiveView, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Broken(CountingTrainer):
+        def snapshot(self) -> RadianceModel:
+            raise RuntimeError("no room for a copy")
+
+    watch(live, monkeypatch)
+    live(TrainingStarted(Broken(), ball_scene(tmp_path)))
+    live(step(1))
+    training = live.server.workspace.content.training
+    assert training is not None
+    assert "no room for a copy" in training.text
+    assert "goes on" in training.text
+
+
 def test_an_unreadable_result_is_told(live: LiveView, tmp_path: Path) -> None:
     live(TrainingStarted(CountingTrainer(), ball_scene(tmp_path)))
 

@@ -239,6 +239,26 @@ def test_an_error_while_sending_does_not_end_the_scheduler(scheduler: RenderSche
     assert again.final.wait(5)
 
 
+def test_an_error_that_cannot_be_told_does_not_end_the_scheduler(
+    scheduler: RenderScheduler,
+) -> None:
+    told = threading.Event()
+
+    def broken(_: object) -> RenderOutput:
+        raise ValueError("no such splat")
+
+    def gone(_: Exception) -> None:
+        told.set()
+        raise ConnectionError("the browser left")
+
+    scheduler.submit(1, Request((Layer("model", CAMERA, broken),), lambda _: None, gone))
+    assert told.wait(5)
+    again = Screen()
+    scheduler.submit(2, again.request(Slow()))
+    assert again.final.wait(5)
+    assert not again.errors
+
+
 def test_a_request_without_layers_is_delivered(scheduler: RenderScheduler) -> None:
     screen = Screen()
     scheduler.submit(1, Request((), screen.deliver, screen.fail))

@@ -24,6 +24,7 @@ from recon.fit.events import (
     Training,
     TrainingStarted,
 )
+from recon.fit.quality import size_unit
 from recon.model import EvalEvent, FinishedEvent, StepEvent, Trainer
 from recon.viewer.cost import Allowance
 from recon.viewer.governor import Governor, HelperClock
@@ -96,7 +97,16 @@ class LiveView:
     # What the fit calls.
 
     def __call__(self, event: FitEvent) -> None:
-        """Take an event of the fit; returns late while training is paused."""
+        """Take an event of the fit; returns late while training is paused.
+
+        Training goes on whatever happens to the view of it: an error here is told on the pages.
+        """
+        try:
+            self._take(event)
+        except Exception as error:
+            self._say(f"The view of the training met an error, training goes on: {error}")
+
+    def _take(self, event: FitEvent) -> None:
         match event:
             case StageStarted():
                 what = STAGE_WORDS.get(event.stage, event.stage)
@@ -189,7 +199,7 @@ class LiveView:
                     losses=(*curve.losses, event.loss),
                 )
             )
-            self._progress(event)
+            self._progress(message, event)
         elif isinstance(event, EvalEvent):
             self._curve = replace(
                 curve,
@@ -206,7 +216,7 @@ class LiveView:
             self.server.scheduler.set_share(1.0)  # there is no training to be slowed down
             self._running.wait()
 
-    def _progress(self, event: StepEvent) -> None:
+    def _progress(self, message: Training, event: StepEvent) -> None:
         now = time.monotonic()
         if now < self._next_message:
             return
@@ -214,7 +224,7 @@ class LiveView:
         psnr = f", held-out PSNR {self._curve.psnrs[-1]:.2f} dB" if self._curve.psnrs else ""
         text = (
             f"step {event.step:,} of {event.total_steps:,}, {event.steps_per_second:.1f} step/s, "
-            f"{event.size:,} primitives, loss {event.loss:.4f}{psnr}, "
+            f"{event.size:,} {size_unit(message.method)}, loss {event.loss:.4f}{psnr}, "
             f"{event.eta_seconds / 60:.1f} min left"
         )
         fraction = event.step / max(1, event.total_steps)
@@ -232,6 +242,7 @@ class LiveView:
         now = time.monotonic()
         if self._trainer is None or now < self._next_snapshot or not self.server.watched:
             return
+        self._next_snapshot = now + SNAPSHOT_SECONDS  # even if this one fails
         model = self._trainer.snapshot()
         took = time.monotonic() - now
         if self._governor is not None:

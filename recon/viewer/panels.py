@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from functools import partial
 
 import viser
 
@@ -15,6 +16,7 @@ from recon.viewer.tab_edit import EditTab
 from recon.viewer.tab_explore import ExploreTab
 from recon.viewer.tab_make import MakeTab
 from recon.viewer.tab_training import TrainingControl, TrainingTab
+from recon.viewer.wire import guarded
 from recon.viewer.workspace import Content
 
 UPRIGHT = 0.8
@@ -33,7 +35,11 @@ class Panels:
         self._control = control
         self._lock = threading.RLock()
         self._built = self._was_fixed = False
-        self._pointer = PointerSheet(session.client, self._drag, session.press)
+        self._pointer = PointerSheet(
+            session.client,
+            lambda x, y: guarded(session, partial(self._drag, x, y)),
+            lambda x, y: guarded(session, partial(session.press, x, y)),
+        )
         self._overlays: Overlays | None = None
         self._waiting: viser.GuiMarkdownHandle | None = None
         self._explore: ExploreTab | None = None
@@ -60,7 +66,10 @@ class Panels:
                 self._waiting.remove()
                 self._waiting = None
             self._overlays = Overlays(
-                session.client, content.scene, session.photos, session.compare
+                session.client,
+                content.scene,
+                session.photos,
+                lambda name: guarded(session, partial(session.compare, name)),
             )
             tabs = gui.add_tab_group()
             if self._control is not None:

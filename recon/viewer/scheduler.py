@@ -16,6 +16,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Hashable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 
 from recon.model import RenderOutput
@@ -283,7 +284,9 @@ class RenderScheduler:
         except Exception as error:  # Whatever a model raises must reach the page, not end us.
             with self._wake:
                 self._finish(client, request)
-            request.on_error(error)
+            # Telling may fail, too: the page left, say. The others still want their pictures.
+            with suppress(Exception):
+                request.on_error(error)
         else:
             with self._wake:
                 if client.request is request and client.steps is not None:

@@ -9,6 +9,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 
 import rich
 import viser
@@ -151,7 +152,7 @@ class ViewerServer:
         # The first picture before the panels: that is what people wait for. Only now, since what
         # is loaded from here on is told to the page.
         session.refresh()
-        client.camera.on_update(lambda _: panels.on_camera())
+        client.camera.on_update(lambda _: guarded(session, panels.on_camera))
         guarded(session, panels.build)
         if client.client_id not in self._server.get_clients():
             self._on_disconnect(client)  # it left before it was known: nobody else tells
@@ -175,9 +176,8 @@ class ViewerServer:
             with self._lock:
                 panels = tuple(self._panels.values())
             for panel in panels:
-                if before.scene is None and after.scene is not None:
-                    panel.session.start_at_home()  # viser moves only those who come later
-                panel.on_content(before, after)
+                # One page's trouble is told there; the others hear of the change all the same.
+                guarded(panel.session, partial(_pass_on, panel, before, after))
 
     def _set_initial_camera(self, content: Content) -> None:
         scene = content.scene
@@ -192,6 +192,12 @@ class ViewerServer:
         camera.look_at = viewpoint.target
         camera.fov = viewpoint.fov
         self._opening.look_from(viewpoint)
+
+
+def _pass_on(panels: Panels, before: Content, after: Content) -> None:
+    if before.scene is None and after.scene is not None:
+        panels.session.start_at_home()  # viser moves only those who come later
+    panels.on_content(before, after)
 
 
 @contextmanager

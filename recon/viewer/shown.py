@@ -22,6 +22,21 @@ def modes_of(named: NamedModel | None) -> tuple[Mode, ...]:
     return tuple(mode for mode in MODES if mode not in SPLAT_MODES)
 
 
+ABOUT_MODES: dict[Mode, str] = {
+    "Depth": "near red, far blue",
+    "Normals": "where surfaces face, up is blue",
+    "Alpha": "white where nothing shines through",
+    "Ellipses": "each splat small and solid",
+    "Splats per pixel": "how many lie over one another",
+}
+
+
+def about_modes(named: NamedModel | None) -> str:
+    """What the modes of a model show, in one line."""
+    modes = modes_of(named)
+    return ". ".join(f"{mode}: {about}" for mode, about in ABOUT_MODES.items() if mode in modes)
+
+
 def cost_key(named: NamedModel, mode: Mode, depth: bool) -> Hashable:
     """Tells apart what takes different times to render."""
     return named.key, mode if mode in SPLAT_MODES else "", depth

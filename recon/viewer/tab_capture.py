@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from recon.fit.quality import size_unit
 from recon.viewer.charts import Charts
 from recon.viewer.overlays import TEST_COLOUR, TRAIN_COLOUR
 from recon.viewer.session import Session
@@ -55,15 +56,15 @@ def _methods(content: Content) -> str:
     if not content.scores:
         return ""
     rows = [
-        "| method | PSNR | SSIM | time | size |",
+        "| method | PSNR, dB | SSIM | training | size |",
         "| --- | --- | --- | --- | --- |",
     ]
     for row in content.scores:
         ssim = "-" if row.ssim is None else f"{row.ssim:.3f}"
         time = "-" if row.train_seconds is None else f"{row.train_seconds / 60:.1f} min"
-        size = "-" if row.size is None else f"{row.size:,}"
+        size = "-" if row.size is None else f"{row.size:,} {size_unit(row.method)}"
         rows.append(f"| {row.method} | {row.psnr:.2f} | {ssim} | {time} | {size} |")
-    return "**Held-out quality**\n\n" + "\n".join(rows)
+    return "**Quality at the held-out photos**\n\n" + "\n".join(rows)
 
 
 def _plain(text: str) -> str:

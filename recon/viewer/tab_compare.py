@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import viser
 
+from recon.errors import OptionError
 from recon.scene import View
 from recon.viewer.compose import LAYOUTS
 from recon.viewer.error_pane import ABOUT_ERRORS, about_missing, available_kinds
@@ -11,8 +12,12 @@ from recon.viewer.session import Session
 from recon.viewer.wire import on_click, on_command, on_edit
 from recon.viewer.workspace import Content
 
-HELD_OUT, BACK = "Held out", "Previous"
+HELD_OUT, TRAINED_ON, BACK = "Held out", "Trained on", "Previous"
 NONE: tuple[str, ...] = ("(none)",)
+ABOUT_LAYOUTS = (
+    "Panes: all beside one another. Split: photo and render with a divider between. Flicker: one "
+    "after the other in the same place, F switches"
+)
 INTRO = "Pick a photo: the camera flies there and shows **photo | render | error**."
 
 
@@ -24,20 +29,36 @@ class CompareTab:
         gui = session.client.gui
         self._names: dict[str, str] = {}
         gui.add_markdown(INTRO)
-        self._split = gui.add_dropdown("Photos", options=(HELD_OUT, "Training"))
-        self._view = gui.add_dropdown("Photo", options=NONE)
+        self._split = gui.add_dropdown(
+            "Choose from",
+            options=(HELD_OUT, TRAINED_ON),
+            hint="Held-out photos were never seen in training: they show what the model can do",
+        )
+        self._view = gui.add_dropdown(
+            "Photo", options=NONE, hint="The worst one first, where photos were measured"
+        )
         self._all = gui.add_button("Choose from thumbnails", icon=viser.Icon.LAYOUT_GRID)
         self._show = gui.add_button("Show photo and render", icon=viser.Icon.COLUMNS)
         self._step = gui.add_button_group("Go to", options=(BACK, "Next"))
-        self._layout = gui.add_dropdown("Layout", options=LAYOUTS)
+        self._layout = gui.add_dropdown("Layout", options=LAYOUTS, hint=ABOUT_LAYOUTS)
         self._error = gui.add_dropdown(
             "Error", options=available_kinds(), hint=ABOUT_ERRORS + about_missing()
         )
         self._divider = gui.add_slider(
-            "Divider", min=0.0, max=1.0, step=0.01, initial_value=0.5, visible=False
+            "Divider",
+            min=0.0,
+            max=1.0,
+            step=0.01,
+            initial_value=0.5,
+            visible=False,
+            hint="From left to right; it can be dragged in the picture, too",
         )
         self._figures = gui.add_markdown("")
-        self._here = gui.add_button("Compare the models from here", icon=viser.Icon.LAYERS_SUBTRACT)
+        self._here = gui.add_button(
+            "Compare the models from here",
+            icon=viser.Icon.LAYERS_SUBTRACT,
+            hint="Beside one another where the camera is now, without a photo",
+        )
         self._leave = gui.add_button("Back to exploring", icon=viser.Icon.ARROW_BACK)
         self._leave.visible = False
         self._fill()
@@ -102,21 +123,30 @@ class CompareTab:
 
     def open(self) -> None:
         """Compare at the photo chosen in the list."""
-        name = self._names.get(self._view.value)
-        if name is not None:
-            self._session.compare(name)
+        self._require_photos()
+        self._session.compare(self._names[self._view.value])
 
     def choose(self) -> None:
         """Show the thumbnails."""
+        self._require_photos()
         self._session.show_gallery("test" if self._split.value == HELD_OUT else "train")
 
     def move(self, by: int) -> None:
         """To a neighbour in the list, round its end."""
+        self._require_photos()
         labels = list(self._names)
-        if labels:
-            now = labels.index(self._view.value) if self._view.value in labels else 0
-            self._view.value = labels[(now + by) % len(labels)]
-            self.open()
+        now = labels.index(self._view.value) if self._view.value in labels else 0
+        self._view.value = labels[(now + by) % len(labels)]
+        self.open()
+
+    def _require_photos(self) -> None:
+        if not self._names:
+            held_out = self._split.value == HELD_OUT
+            kind, other = ("held out", TRAINED_ON) if held_out else ("trained on", HELD_OUT)
+            raise OptionError(
+                f"no photo of this scene is {kind}",
+                remedy=f"choose {other!r} under Compare, Choose from",
+            )
 
     def flicker(self) -> None:
         """Show the next pane in the same place."""

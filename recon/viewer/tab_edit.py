@@ -14,7 +14,7 @@ from recon.geometry import rotation_from_quat
 from recon.model import RadianceModel
 from recon.viewer.box import Box, Cut
 from recon.viewer.session import Session
-from recon.viewer.wire import on_click, on_edit
+from recon.viewer.wire import guarded, on_click, on_edit
 from recon.viewer.workspace import Content, NamedModel
 
 UNDO_STEPS = 8
@@ -33,20 +33,37 @@ class EditTab:
         self._lines: viser.LineSegmentsHandle | None = None
         self._key = f"edited-{session.client.client_id}"
         gui = session.client.gui
-        gui.add_markdown("Parts are cut away with a box. The trained model stays as it is.")
-        self._show = gui.add_checkbox("Box", False)
+        gui.add_markdown(
+            "Parts are cut away with a box: tick it, place it, cut. The trained model is kept."
+        )
+        self._show = gui.add_checkbox(
+            "Box", False, hint="Drag its arrows to move it and its arcs to turn it"
+        )
         self._size = gui.add_vector3(
-            "Size", (1.0, 1.0, 1.0), min=(0.01, 0.01, 0.01), max=(100.0, 100.0, 100.0), step=0.05
+            "Size",
+            (1.0, 1.0, 1.0),
+            min=(0.01, 0.01, 0.01),
+            max=(100.0, 100.0, 100.0),
+            step=0.05,
+            hint="Along the box's own axes, in scene units",
         )
         self._preview = gui.add_dropdown(
             "Preview",
             options=(WHOLE, WITHOUT_INSIDE, WITHOUT_OUTSIDE),
             hint="See what a cut would leave while you move the box",
         )
-        self._cut = gui.add_button_group("Cut away", options=("Inside", "Outside"))
-        self._undo = gui.add_button("Undo", icon=viser.Icon.ARROW_BACK_UP)
-        self._name = gui.add_text("Name", "edited")
-        self._save = gui.add_button("Save as a new model", icon=viser.Icon.DEVICE_FLOPPY)
+        self._cut = gui.add_button_group(
+            "Cut away", options=("Inside", "Outside"), hint="What lies inside the box, or outside"
+        )
+        self._undo = gui.add_button(
+            "Undo", icon=viser.Icon.ARROW_BACK_UP, hint=f"The last {UNDO_STEPS} cuts"
+        )
+        self._name = gui.add_text("Name", "edited", hint="Of the file that is saved")
+        self._save = gui.add_button(
+            "Save as a new model",
+            icon=viser.Icon.DEVICE_FLOPPY,
+            hint="In edits/ in the run directory; it is listed under Explore, Model from then on",
+        )
         self._said = gui.add_markdown("")
         on_edit(session, self._show, self._show_box)
         on_edit(session, self._size, self._draw)
@@ -75,7 +92,7 @@ class EditTab:
                 self._gizmo = self._session.client.scene.add_transform_controls(
                     "/box", scale=float(half.max()), position=centre, depth_test=False
                 )
-                self._gizmo.on_update(lambda _: self._draw())
+                self._gizmo.on_update(lambda _: guarded(self._session, self._draw))
         self._draw()
         self._show_preview()
         self.hide(False)
@@ -130,7 +147,9 @@ class EditTab:
 
         named = self._session.model()
         if named is None or not named.can_be_cut:
-            raise OptionError("this model cannot be cut")
+            raise OptionError(
+                "this model cannot be cut", remedy="choose splats or a NeRF under Explore, Model"
+            )
         model = cut(named.model, self._box(), keep_inside=self._cut.value == "Outside")
         with self._lock:
             if named.key != self._key:
@@ -172,7 +191,7 @@ class EditTab:
             raise OptionError("this scene has no run directory to save in")
         found = [m for m in content.models if m.key == self._key]
         if not found:
-            raise OptionError("nothing was edited yet")
+            raise OptionError("nothing was edited yet", remedy="place the box and cut first")
         name = re.sub(r"[^\w\-]+", "_", self._name.value).strip("_") or "edited"
         path = save_edit(content.run_dir, name, found[0].model)
         self._say(f"Saved as `{path.parent.name}/{path.name}`. `recon view` lists it.")

@@ -9,9 +9,11 @@ from typing import Any
 
 import viser
 
+from recon.errors import OptionError
+from recon.fit.quality import size_unit
 from recon.viewer.overlays import Overlays
 from recon.viewer.session import Session
-from recon.viewer.shown import modes_of
+from recon.viewer.shown import about_modes, modes_of
 from recon.viewer.wire import on_click, on_command, on_edit
 
 BACKGROUNDS: dict[str, tuple[float, float, float] | None] = {
@@ -39,31 +41,55 @@ class ExploreTab:
         self._last_status = 0.0
         gui = session.client.gui
         self._keys: dict[str, str] = {}
-        self._model = gui.add_dropdown("Model", options=NONE, visible=False)
-        self._mode = gui.add_dropdown("Show", options=modes_of(session.model()))
+        self._model = gui.add_dropdown(
+            "Model", options=NONE, visible=False, hint="Trained, saved in Edit, or a checkpoint"
+        )
+        self._mode = gui.add_dropdown(
+            "Show", options=modes_of(session.model()), hint=about_modes(session.model())
+        )
         self._cameras = gui.add_checkbox("Cameras", False, hint="Where the photos were taken")
         self._by = gui.add_dropdown(
-            "Colour by",
+            "Camera colours",
             options=(BY_SPLIT, BY_QUALITY),
             visible=False,
-            hint="Blue: trained on, orange: held out; or red to green by PSNR",
+            hint="Blue: trained on, orange: held out. Or by PSNR: red the worst photo, green the "
+            "best, grey not measured",
         )
-        self._cloud = gui.add_checkbox("Sparse points", False, hint="What SfM triangulated")
-        self._fov = gui.add_slider("Field of view", min=10, max=120, step=1, initial_value=60)
+        self._cloud = gui.add_checkbox(
+            "Sparse points", False, hint="Points of the scene that were found with the cameras"
+        )
+        self._fov = gui.add_slider(
+            "Field of view",
+            min=10,
+            max=120,
+            step=1,
+            initial_value=60,
+            hint="Degrees, from the upper to the lower edge",
+        )
         with gui.add_folder("More", expand_by_default=False):
-            self._background = gui.add_dropdown("Background", options=tuple(BACKGROUNDS))
-            self._size = gui.add_dropdown("Resolution", options=tuple(SIZES))
-            self._size.value = "Normal"
+            self._background = gui.add_dropdown(
+                "Background",
+                options=tuple(BACKGROUNDS),
+                hint="Behind the model. Comparisons with photos keep the scene's own",
+            )
+            self._size = gui.add_dropdown(
+                "Resolution",
+                options=tuple(SIZES),
+                initial_value="Normal",
+                hint=f"Most pixels of a picture's longer side: {_sizes()}. Fewer are faster",
+            )
             self._near = gui.add_slider(
                 "Near plane",
                 min=0.0,
                 max=FARTHEST_NEAR,
                 step=0.01,
                 initial_value=session.look.near,
-                hint="What is nearer than this is not shown, in scene units: see behind a wall",
+                hint="Leaves out what is nearer than this, in scene units: see behind a wall",
             )
             self._dark = gui.add_checkbox("Dark page", session.look.dark)
-        self._home = gui.add_button("Home", icon=viser.Icon.HOME)
+        self._home = gui.add_button(
+            "Home", icon=viser.Icon.HOME, hint="Fly to where the page opened (H)"
+        )
         self._status = gui.add_markdown("")
         gui.add_markdown(HELP)
         self._wire()
@@ -73,8 +99,9 @@ class ExploreTab:
         session = self._session
         on_edit(session, self._model, lambda: self._change(model=self._keys[self._model.value]))
         on_edit(session, self._mode, lambda: self._change(mode=self._mode.value))
-        for handle in (self._cameras, self._cloud, self._by):
+        for handle in (self._cameras, self._cloud):
             on_edit(session, handle, self._show_overlays)
+        on_edit(session, self._by, self._colour_cameras)
         on_edit(session, self._fov, lambda: session.set_fov(math.radians(self._fov.value)))
         on_edit(
             session,
@@ -107,6 +134,14 @@ class ExploreTab:
             self._overlays.colour_by(self._quality() if self._by.value == BY_QUALITY else None)
             self._overlays.show(self._cameras.value, self._cloud.value)
 
+    def _colour_cameras(self) -> None:
+        self._show_overlays()
+        if self._by.value == BY_QUALITY and not self._quality():
+            raise OptionError(
+                "no photo was measured for this model: all cameras are grey",
+                remedy="`recon eval` measures the held-out photos",
+            )
+
     def _quality(self) -> dict[str, float]:
         """PSNR of the photos that `recon eval` measured for the model shown."""
         named, content = self._session.model(), self._session.content
@@ -135,6 +170,7 @@ class ExploreTab:
         modes = modes_of(chosen)
         if self._mode.options != modes:
             self._mode.options = modes
+            self._mode.hint = about_modes(chosen)
         if self._session.look.mode not in modes:
             self._change(mode=modes[0])
         self._mode.value = self._session.look.mode
@@ -147,17 +183,24 @@ class ExploreTab:
             return
         self._last_status = now
         named = self._session.model()
-        size = "" if named is None else f"{named.model.size:,} primitives. "
-        rate = "" if status.final else f", {status.frames_per_second:.0f} frames/s"
+        size = ""
+        if named is not None and named.model.size:  # none is known until it was read
+            size = f"{named.model.size:,} {size_unit(named.model.method)}. "
+        rate = "" if status.final else f", {status.frames_per_second:.0f} pictures a second"
         text = (
-            f"{size}{status.width} x {status.height} in {1000 * status.seconds:.0f} ms, "
-            f"{status.pixels_per_second / 1e6:.1f} Mpixel/s{rate}"
+            f"{size}Last picture: {status.width} x {status.height} in "
+            f"{1000 * status.seconds:.0f} ms, {status.pixels_per_second / 1e6:.1f} million pixels "
+            f"a second{rate}."
         )
         # Assigned at once: each assignment is a message to the page.
         self._status.content = text + (f"\n\n{status.note}" if status.note else "")
         fov = round(math.degrees(self._session.pilot.viewpoint.fov))
         if abs(fov - self._fov.value) >= 1 and 10 <= fov <= 120:
             self._fov.value = fov
+
+
+def _sizes() -> str:
+    return ", ".join(f"{name} {pixels:,}" for name, pixels in SIZES.items())
 
 
 def configure_theme(gui: viser.GuiApi, dark: bool) -> None:

@@ -48,28 +48,53 @@ class MakeTab:
             self._count = gui.add_markdown("")
             self._edit = gui.add_button_group("Keyframes", options=("Add", "Undo", "Clear"))
             self._seconds = gui.add_slider(
-                "Seconds", min=1.0, max=60.0, step=0.5, initial_value=6.0
+                "Seconds",
+                min=1.0,
+                max=60.0,
+                step=0.5,
+                initial_value=6.0,
+                hint="From the first keyframe to the last",
             )
             self._closed = gui.add_checkbox("Loop", False, hint="End where it began")
-            self._preview = gui.add_button("Preview", icon=viser.Icon.PLAYER_PLAY)
-            self._film_size = gui.add_dropdown("Height", options=tuple(FILM_SIZES))
+            self._preview = gui.add_button(
+                "Preview", icon=viser.Icon.PLAYER_PLAY, hint="Fly along the path here"
+            )
+            self._film_size = gui.add_dropdown(
+                "Size", options=tuple(FILM_SIZES), hint="Height in pixels; as wide as this window"
+            )
             self._rate = gui.add_dropdown("Frames a second", options=("24", "30", "60"))
-            self._film = gui.add_button("Render film (mp4)", icon=viser.Icon.MOVIE)
+            self._film = gui.add_button(
+                "Render film (mp4)",
+                icon=viser.Icon.MOVIE,
+                hint="As chosen under Explore, Show",
+            )
         with gui.add_folder("Picture"):
-            self._still_size = gui.add_dropdown("Size", options=tuple(STILL_SIZES))
-            self._still = gui.add_button("Save picture (PNG)", icon=viser.Icon.CAMERA)
+            self._still_size = gui.add_dropdown(
+                "Size",
+                options=tuple(STILL_SIZES),
+                hint=f"At most {MAX_STILL_PIXELS / 1e6:.0f} million pixels",
+            )
+            self._still = gui.add_button(
+                "Save picture (PNG)",
+                icon=viser.Icon.CAMERA,
+                hint="The model from here, as chosen under Explore, Show (I)",
+            )
         with gui.add_folder("Share"):
             self._page = gui.add_button(
                 "Save comparison (HTML)",
                 icon=viser.Icon.SHARE,
                 hint="All held-out photos beside their renders, in one file that needs no server",
             )
-        with gui.add_folder("For other programs"):
-            self._format = gui.add_dropdown("Format", options=tuple(EXPORTS))
+        self._others = gui.add_folder("For other programs")
+        with self._others:
+            self._format = gui.add_dropdown(
+                "Format", options=tuple(EXPORTS), hint="What `recon export` makes of the run"
+            )
             self._space = gui.add_dropdown(
                 "Space",
                 options=tuple(SPACES),
-                hint="Normalised: centred, up is +Z, unit scale, as it was trained",
+                hint="The capture's own coordinates, as its cameras came or were found; or those "
+                "of training: centred, up is +Z, cameras within about 1",
             )
             self._export = gui.add_button("Export the run", icon=viser.Icon.DOWNLOAD)
             self._ply = gui.add_button(
@@ -105,6 +130,7 @@ class MakeTab:
         saved = content.run_dir is not None
         for handle in (self._format, self._space, self._export):
             handle.visible = saved
+        self._others.visible = saved or self._ply.visible
 
     def hide(self, hidden: bool) -> None:
         """Hide the path while pictures fill the canvas."""

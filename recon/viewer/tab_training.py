@@ -41,7 +41,12 @@ class TrainingTab:
     def _add_buttons(self, control: TrainingControl) -> tuple[viser.GuiButtonHandle, ...]:
         """Pause, resume, stop. A page that may only look does not even get them hidden."""
         gui = self._session.client.gui
-        pause = gui.add_button("Pause", icon=viser.Icon.PLAYER_PAUSE, visible=False)
+        pause = gui.add_button(
+            "Pause",
+            icon=viser.Icon.PLAYER_PAUSE,
+            visible=False,
+            hint="Hold training up between two steps: pictures are as fast as can be meanwhile",
+        )
         resume = gui.add_button("Resume", icon=viser.Icon.PLAYER_PLAY, color="green", visible=False)
         stop = gui.add_button(
             "Stop and save",
