@@ -32,6 +32,7 @@ from recon.viewer.workspace import NamedModel
 FILM_SIZES: dict[str, int] = {"480p": 480, "720p": 720, "1080p": 1080}
 STILL_SIZES: dict[str, int] = {"As shown": 1, "2 x": 2, "4 x": 4}
 MAX_STILL_PIXELS = 40_000_000
+NO_KEYFRAMES = "Move the camera, then add a keyframe (`K`); again from elsewhere."
 
 
 class MakeTab:
@@ -45,7 +46,7 @@ class MakeTab:
         self._busy = threading.Lock()
         gui = session.client.gui
         with gui.add_folder("Film"):
-            self._count = gui.add_markdown("")
+            self._count = gui.add_markdown(NO_KEYFRAMES)
             self._edit = gui.add_button_group("Keyframes", options=("Add", "Undo", "Clear"))
             self._seconds = gui.add_slider(
                 "Seconds",
@@ -161,9 +162,7 @@ class MakeTab:
     def _draw(self) -> None:
         """The path as a line in the scene."""
         count = len(self._keyframes)
-        self._count.content = (
-            f"{count} keyframes." if count else "Move the camera, then add a keyframe (`K`)."
-        )
+        self._count.content = f"{count} keyframes." if count else NO_KEYFRAMES
         if self._line is not None:
             self._line.remove()
             self._line = None
