@@ -19,12 +19,13 @@ from test_export import make_run
 from test_viewer_support import OPTIONS, BallModel, ball_content
 from viewer_pages import PATIENCE, gets_picture, hears, open_page
 
-from recon.errors import RunDirError
+from recon.errors import OptionError, RunDirError
 from recon.geometry import Camera
 from recon.model import RenderOptions, RenderOutput
 from recon.viewer.live import LiveView
 from recon.viewer.panels import Panels
 from recon.viewer.server import ServerOptions, ViewerServer
+from recon.viewer.tab_compare import CompareTab
 from recon.viewer.workspace import Workspace
 
 
@@ -170,6 +171,28 @@ def test_pages_hear_why_a_fit_failed_before_the_server_goes(
     assert asyncio.run(watch())
 
 
+def test_looking_for_photos_that_there_are_none_of_says_what_to_do(tmp_path: Path) -> None:
+    content = ball_content(tmp_path)
+    assert content.scene is not None
+    views = tuple(replace(view, split="train") for view in content.scene.views)
+    workspace = Workspace(replace(content, scene=replace(content.scene, views=views)))
+
+    def look() -> None:
+        tab = CompareTab(server.sessions[0])
+        for act in (tab.open, tab.choose, lambda: tab.move(1)):
+            with pytest.raises(OptionError, match="Trained on"):
+                act()
+        assert server.sessions[0].board.gallery is None
+
+    async def visit() -> None:
+        async with open_page(server.port) as page:
+            assert await gets_picture(page)
+            await asyncio.to_thread(look)
+
+    with ViewerServer(workspace, ServerOptions(port=8700)) as server:
+        asyncio.run(visit())
+
+
 # The command.
 
 
@@ -183,7 +206,9 @@ def _hear_ctrl_c() -> Iterator[None]:
 
 @pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
 @pytest.mark.usefixtures("_hear_ctrl_c")
-def test_the_command_moves_to_a_free_port_says_so_and_ends_on_ctrl_c(tmp_path: Path) -> None:
+def test_the_command_moves_to_a_free_port_says_so_and_ends_on_ctrl_c(
+    tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
     run = make_run(tmp_path / "run")
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
@@ -196,6 +221,7 @@ def test_the_command_moves_to_a_free_port_says_so_and_ends_on_ctrl_c(tmp_path: P
             text=True,
             env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
         )
+        request.addfinalizer(process.kill)  # leave no server behind, whatever is found
         assert process.stdout is not None
         said = process.stdout.readline()
         address = process.stdout.readline()
