@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -13,8 +14,10 @@ from recon.errors import BackendUnavailable, OptionError, RunDirError
 from recon.fit import FitOptions, StopRequest, run_fit
 from recon.fit.eventlog import read_events
 from recon.fit.events import FitEvent, StageStarted, Training
-from recon.fit.parts import FitParts
+from recon.fit.nerf_method import NerfMethod
+from recon.fit.parts import FitParts, TrainableMethod
 from recon.fit.rundir import RunDir
+from recon.fit.splat_method import SplatMethod
 from recon.model import StepEvent
 
 
@@ -159,6 +162,38 @@ def test_a_dry_run_tells_of_each(scene: Path, capsys: pytest.CaptureFixture[str]
     assert left == ["capture", "train_nerf", "evaluate_nerf", "report"]
     assert command.run(Fit(scene, method="both", dry_run=True), both()) == 0
     assert "NeRF" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "method", [SplatMethod(), NerfMethod()], ids=lambda method: str(method.name)
+)
+def test_a_dry_run_does_not_tell_a_gpu_the_times_of_the_cpu(
+    scene: Path, capsys: pytest.CaptureFixture[str], method: TrainableMethod
+) -> None:
+    from recon.cli import run_fit as command
+
+    def forecasts(backend: str) -> tuple[dict[str, float | None], str]:
+        parts = dataclasses.replace(
+            fake_parts(),
+            methods={method.name: method},  # pyright: ignore[reportArgumentType]
+            choose_backend=lambda device, name: backend,
+        )
+        wanted = Fit(scene, method=method.name, dry_run=True)  # pyright: ignore[reportArgumentType]
+        assert command.run(dataclasses.replace(wanted, json=True), parts) == 0
+        forecast = json.loads(capsys.readouterr().out)
+        seconds = {stage["name"]: stage["seconds"] for stage in forecast["stages"]}
+        assert command.run(wanted, parts) == 0
+        return seconds | {"together": forecast["seconds"]}, capsys.readouterr().out
+
+    train = f"train_{method.name}"
+    seconds, text = forecasts("native_cpu")
+    assert all(seconds.values())
+    assert "not known" not in text
+    assert "GPU" not in text
+    seconds, text = forecasts("native_cuda")
+    assert {name for name, value in seconds.items() if value is None} == {train, "together"}
+    assert text.count("not known") == 2
+    assert "on a GPU was never measured" in text
 
 
 def test_eval_and_render_take_all_methods(

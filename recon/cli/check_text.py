@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.text import Text
 
-from recon.cli.text import duration
+from recon.cli.text import rough_duration
 from recon.fit.storage import megabytes
 
 if TYPE_CHECKING:
@@ -115,7 +115,7 @@ def _estimates(scene: Path, forecasts: Mapping[str, Forecast]) -> str:
     lines = ["", f"  {'recon fit ' + str(scene)}"]
     for preset, forecast in forecasts.items():
         lines.append(
-            f"    --preset {preset:<9} about {duration(forecast.seconds):>10}, "
+            f"    --preset {preset:<9} {rough_duration(forecast.seconds):>16}, "
             f"{megabytes(forecast.memory)} of memory, {megabytes(forecast.disk)} of disk"
         )
     warnings = dict.fromkeys(w for f in forecasts.values() for w in f.warnings if "need" in w)

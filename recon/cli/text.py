@@ -30,6 +30,11 @@ def duration(seconds: float) -> str:
     return f"{whole // 3600}:{whole // 60 % 60:02d}:{whole % 60:02d} h"
 
 
+def rough_duration(seconds: float | None) -> str:
+    """about 42 s, or: not known."""
+    return "not known" if seconds is None else f"about {duration(seconds)}"
+
+
 def short_count(count: int) -> str:
     """950, 18.3k, 1.25M."""
     if count < 1000:

@@ -13,6 +13,11 @@ _TRAINING: dict[MethodName, dict[str, tuple[str, ...]]] = {
 }
 
 
+def on_gpu(backend: str) -> bool:
+    """Whether a backend trains on a GPU."""
+    return any(backend in by_device["cuda"] for by_device in _TRAINING.values())
+
+
 def choose_backend(device: Device, method: MethodName = "splat") -> str:
     """The backend that trains a method; "auto" takes the GPU where one works, else the CPU.
 

@@ -1,7 +1,8 @@
 """Rough costs of a run before it starts: for `--dry-run`, and to refuse a disk that is too full.
 
 The rates were measured on two cores of an AVX2 server CPU (see docs/performance.md); other
-machines differ, by a factor of two as a rule. They scale with cores, pixels and splats.
+machines differ, by a factor of two as a rule. They scale with cores, pixels and splats. How long
+training takes on a GPU was never measured, and is not estimated.
 """
 
 from __future__ import annotations
@@ -56,9 +57,10 @@ class Workload:
 
 @dataclass(frozen=True)
 class Cost:
-    """Wall-clock seconds, peak memory and lasting disk space in bytes of one stage."""
+    """Wall-clock seconds, peak memory and lasting disk space in bytes of one stage. Seconds are
+    None where nobody knows them. Memory is main memory, not a GPU's."""
 
-    seconds: float
+    seconds: float | None
     memory: int
     disk: int
 

@@ -34,7 +34,7 @@ class StageForecast:
 
     name: StageName
     done: bool
-    seconds: float
+    seconds: float | None
     memory: int
     disk: int
 
@@ -51,7 +51,8 @@ class Forecast:
         poses: "sfm", or the kind of the given cameras.
         backend: who would do the arithmetic.
         stages: in order.
-        seconds, memory, disk: together; memory is the largest.
+        seconds, memory, disk: together; memory is the largest; seconds are None where those of a
+            stage that is left are.
         free_memory: bytes, None where unknown.
         free_disk: bytes.
         warnings: what would go wrong or is worth knowing, in plain words.
@@ -66,7 +67,7 @@ class Forecast:
     poses: str
     backend: str
     stages: tuple[StageForecast, ...]
-    seconds: float
+    seconds: float | None
     memory: int
     disk: int
     free_memory: int | None
@@ -98,6 +99,7 @@ def forecast(options: FitOptions, parts: FitParts | None = None) -> Forecast:
         for name, cost in costs.items()
     )
     left = [stage for stage in stages if not stage.done]
+    seconds = [s.seconds for s in left if s.seconds is not None]
     memory, disk = max((s.memory for s in left), default=0), sum(s.disk for s in left)
     available, free = free_memory(), shutil.disk_usage(existing_parent(options.run_path)).free
     warnings = [f"skipped {item.name}: {item.reason}" for item in capture.skipped]
@@ -126,7 +128,7 @@ def forecast(options: FitOptions, parts: FitParts | None = None) -> Forecast:
         poses=pose_source(options, capture),
         backend=", ".join(dict.fromkeys(job.backend for job in jobs)),
         stages=stages,
-        seconds=sum(stage.seconds for stage in left),
+        seconds=sum(seconds) if len(seconds) == len(left) else None,
         memory=memory,
         disk=disk,
         free_memory=available,

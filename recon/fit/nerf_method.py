@@ -6,6 +6,7 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
+from recon.fit.backend import on_gpu
 from recon.fit.estimate import Cost, Workload
 from recon.fit.machine import usable_threads
 from recon.fit.options import FitOptions
@@ -59,7 +60,7 @@ class NerfMethod:
         level = (4 * FEATURES << plan.log2_table) * work.threads
         photos = work.photos * work.megapixels * 1e6 * _PHOTO_BYTES_PER_PIXEL
         return Cost(
-            seconds=seconds,
+            seconds=None if on_gpu(plan.backend) else seconds,
             memory=round(
                 _BASE_MEMORY
                 + photos

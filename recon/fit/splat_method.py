@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from recon.errors import TrainingError
+from recon.fit.backend import on_gpu
 from recon.fit.estimate import Cost, Workload
 from recon.fit.machine import usable_threads
 from recon.fit.options import FitOptions
@@ -76,7 +77,7 @@ class SplatMethod:
         checkpoint = plan.max_splats * _CHECKPOINT_BYTES_PER_SPLAT
         photos = work.photos * pixels * _TARGET_BYTES_PER_PIXEL
         return Cost(
-            seconds=seconds,
+            seconds=None if on_gpu(plan.backend) else seconds,
             memory=round(
                 _BASE_MEMORY
                 + photos
