@@ -20,7 +20,7 @@ from recon.kernels.registry import probe, training_backend
 ROOT = Path(__file__).resolve().parents[1]
 BUILT = importlib.util.find_spec("recon.kernels._native_cuda") is not None
 # Beside what `_native_cuda` has.
-FOR_TESTS = {"set_order", "run_planted"}
+FOR_TESTS = {"set_order", "run_planted", "waits"}
 
 
 @pytest.mark.skipif(not BUILT, reason="the CUDA kernels are not built: nvcc was not found")

@@ -26,7 +26,7 @@ from host_exec import CPU, ORDERS, host_cuda
 from recon.errors import TrainingError
 from recon.kernels import native_cuda_field, native_field
 from recon.kernels.field_engine import FieldState, NativeFieldEngine
-from recon.kernels.field_ops import FEATURES, FieldShape, StepSettings
+from recon.kernels.field_ops import FEATURES, FieldShape, StepResult, StepSettings
 from recon.kernels.ops import PinholeView
 
 # Room for few samples: launches are sized for the room, which costs here even where it is not used.
@@ -49,6 +49,21 @@ def cuda_engine(shape: FieldShape = SHAPE, samples: int = SAMPLES) -> native_cud
 def both(state: FieldState, shape: FieldShape = SHAPE) -> list[NativeFieldEngine]:
     """The engine of the CPU and that of CUDA."""
     return [prepared(native_field.FieldEngine(shape), state), prepared(cuda_engine(shape), state)]
+
+
+def step(
+    engine: NativeFieldEngine, state: FieldState, settings: StepSettings = SETTINGS
+) -> StepResult:
+    """One training step, waited for."""
+    return engine.train_step(state, MARCH, settings) or engine.finish_steps()[-1]
+
+
+def tensors(state: FieldState) -> list[torch.Tensor]:
+    """All that a training step may change."""
+    parts = [state.records, state.weights.table, state.weights.mlp]
+    parts += [state.mlp_first, state.mlp_second]
+    exposures = (state.exposure, state.exposure_first, state.exposure_second)
+    return parts + [part for part in exposures if part is not None]
 
 
 @pytest.mark.usefixtures("order")
@@ -118,7 +133,7 @@ def test_rays_that_meet_nothing_show_the_background() -> None:
     assert torch.allclose(got.color, make_rays(33).background)
     assert not got.table.any()
     assert torch.equal(got.mlp, SETTINGS.mlp_decay * state.weights.mlp)
-    engine.train_step(state, MARCH, SETTINGS)
+    step(engine, state)
     assert torch.equal(state.records, before)
     none = engine.gradients(state, MARCH, SETTINGS, make_rays(0))
     assert none[0].loss == 0.0
@@ -131,8 +146,8 @@ def test_steps_are_those_of_the_cpu_engine() -> None:
     for engine in both(make_state()):
         own = make_state()
         outcome = [
-            engine.train_step(own, MARCH, dataclasses.replace(SETTINGS, step=step, rays=200))
-            for step in (1, 2)
+            step(engine, own, dataclasses.replace(SETTINGS, step=number, rays=200))
+            for number in (1, 2)
         ]
         results.append((outcome, own))
     (expected, cpu), (got, cuda) = results
@@ -164,16 +179,92 @@ def test_same_bits_in_every_order_and_with_any_room() -> None:
     results = []
     for setting, samples in ((0, SAMPLES), (1, SAMPLES), (20, SAMPLES), (21, 1)):
         host_cuda.set_order(setting)
-        state = make_state()
+        state, untouched = make_state(), tensors(make_state())
         engine = prepared(cuda_engine(samples=samples), state)
-        outcome = engine.train_step(state, MARCH, SETTINGS)
-        results.append((outcome, state.records, state.weights.mlp, state.exposure))
+        failures = 0
+        while not (outcome := step(engine, state)).complete:
+            failures += 1
+            assert all(torch.equal(a, b) for a, b in zip(tensors(state), untouched, strict=True))
+            engine.make_room(outcome)
+        totals = engine.drain()
+        assert (totals.losses, totals.skipped) == (1, failures)
+        assert totals.loss_sum == outcome.loss
+        assert (failures > 0) == (samples == 1)
+        results.append((outcome, tensors(state)))
     host_cuda.set_order(0)
-    for outcome, *tensors in results[1:]:
+    for outcome, parts in results[1:]:
         assert outcome == results[0][0]
-        for a, b in zip(tensors, results[0][1:], strict=True):
-            assert a is not None
-            assert torch.equal(a, b)
+        assert all(torch.equal(a, b) for a, b in zip(parts, results[0][1], strict=True))
+
+
+def test_a_step_waits_for_nothing_but_a_step_some_steps_back() -> None:
+    """With all that changes from step to step: marching, rays, levels, the grid. That what copies
+    read stays as it is while they may be under way is checked by the executor's device."""
+    state = make_state()
+    engine = prepared(cuda_engine(), state)
+    engine.set_room((1 << 14, 1 << 13))
+    engine.train_step(state, MARCH, dataclasses.replace(SETTINGS, rays=100))
+    engine.finish_steps()
+    device, events = host_cuda.waits()
+    results: list[StepResult | None] = []
+    for number in range(2, engine.lag + 6):
+        march = dataclasses.replace(MARCH, shortest=MARCH.shortest * (1 + 0.01 * number))
+        settings = dataclasses.replace(SETTINGS, step=number, rays=100 + number)
+        results.append(engine.train_step(state, march, settings))
+        engine.update_grid(
+            state,
+            seed=number,
+            occupied_every=2,
+            all_every=5,
+            decay=0.5,
+            shortest=0.02,
+            threshold=0.05,
+        )
+    assert [result is None for result in results] == [True] * engine.lag + [False] * 4
+    assert host_cuda.waits() == (device, events + 4)
+    late = [result for result in results if result is not None] + engine.finish_steps()
+    assert len(late) == len(results)
+    # Each result is that of its own step.
+    assert len({result.loss for result in late}) == len(late)
+    totals = engine.drain()
+    assert (totals.losses, totals.skipped) == (1 + len(late), 0)
+    with pytest.raises(RuntimeError, match="no step is under way"):
+        host_cuda.FieldEngine(1024).take_result()
+
+
+def test_room_grows_by_what_came_back() -> None:
+    engine = cuda_engine(samples=8192)
+    assert engine.room == (8192, 2048)
+    had = StepResult(0.1, 0.1, marched=100, live=1000, evaluated=7000)
+    engine.make_room(had)
+    assert engine.room == (8192, 2048)
+    engine.make_room(dataclasses.replace(had, evaluated=8000))
+    assert engine.room == (12000, 2048)
+    engine.make_room(dataclasses.replace(had, live=4096, complete=False))
+    assert engine.room == (12000, 6144)
+    other = cuda_engine(samples=1)
+    other.set_room(engine.room)
+    assert other.room == engine.room
+    other.set_room(None)
+    assert other.room == engine.room
+    with pytest.raises(TrainingError, match="more than can be numbered"):
+        engine.make_room(dataclasses.replace(had, evaluated=1 << 31))
+
+
+def test_behind_the_end_of_a_ray_its_round_alone_is_evaluated() -> None:
+    state = make_state()
+    engine = prepared(cuda_engine(), state)
+    endless = dataclasses.replace(MARCH, min_transmittance=0.0)
+    ended = 0
+    for seed in range(12):
+        ray = make_rays(1, seed=seed)
+        every = engine.gradients(state, endless, SETTINGS, ray)[0]
+        some = engine.gradients(state, MARCH, SETTINGS, ray)[0]
+        assert every.evaluated == every.marched
+        rounds = next(n for n in (0, 8, 16, 32, 64, every.evaluated) if n >= some.marched)
+        assert some.evaluated == min(rounds, every.evaluated)
+        ended += some.evaluated < every.evaluated
+    assert ended > 3
 
 
 @pytest.mark.usefixtures("order")
@@ -217,7 +308,7 @@ def test_too_little_memory_is_said_before_it_is_asked_for() -> None:
     state = make_state()
     engine = prepared(cuda_engine(samples=1 << 26), state)
     held = engine.allocated
-    with pytest.raises(TrainingError, match="a batch of 160 rays with room for 67108864") as e:
+    with pytest.raises(TrainingError, match="room for 256 rays and 67108864 samples") as e:
         engine.train_step(state, MARCH, SETTINGS)
     assert "--resolution" in e.value.remedy
     assert engine.allocated == held
@@ -229,7 +320,7 @@ def test_too_little_memory_is_said_before_it_is_asked_for() -> None:
 def test_the_estimate_is_what_is_allocated() -> None:
     state = make_state()
     engine = prepared(cuda_engine(), state)
-    engine.train_step(state, MARCH, dataclasses.replace(SETTINGS, rays=20))
+    step(engine, state, dataclasses.replace(SETTINGS, rays=20))
     rooms = host_cuda.field_engine_bytes(32, SAMPLES, SAMPLES // 4, SHAPE.entries, SHAPE.grid)
     photos = engine.allocated - rooms
     assert 0 < photos < 3 * 200

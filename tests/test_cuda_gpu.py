@@ -129,6 +129,25 @@ def test_gradients_of_fields_agree_with_autograd(contracted: bool) -> None:
 
 
 @needs_native
+def test_steps_of_fields_are_queued_without_waiting() -> None:
+    state = make_state().to(torch.device("cuda"))
+    engine = prepared(field_engine("native_cuda", SHAPE), state)
+    settings = StepSettings(0, 1, 100)
+    engine.train_step(state, MARCH, settings)  # makes room
+    engine.finish_steps()
+    torch.cuda._sleep(2_000_000_000)  # cycles: about a second of work before the steps
+    reached = torch.cuda.Event()
+    reached.record()
+    for step in range(2, 2 + engine.lag):
+        march = dataclasses.replace(MARCH, shortest=0.05 + 0.001 * step)
+        assert engine.train_step(state, march, dataclasses.replace(settings, step=step)) is None
+    assert not reached.query()
+    results = engine.finish_steps()
+    assert reached.query()
+    assert len({result.loss for result in results}) == engine.lag
+
+
+@needs_native
 def test_fields_train_as_on_the_cpu(tmp_path_factory: pytest.TempPathFactory) -> None:
     from recon.nerf import NerfOptions, NerfTrainer
 

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
 from ball_scene import ball_scene, mean_psnr, small_options
 from host_exec import CPU, HostExecBackend, host_cuda
+from safetensors.torch import load_file
 
 from recon.errors import TrainingError
-from recon.kernels import native_cuda_field
-from recon.kernels.field_ops import FieldShape
+from recon.kernels import native_cuda_field, native_field
+from recon.kernels.field_engine import FieldState, NativeFieldEngine
+from recon.kernels.field_ops import FieldShape, March, StepResult, StepSettings
 from recon.kernels.gsplat_backend import GsplatBackend
 from recon.model import CheckpointEvent, NoticeEvent, StepEvent
 from recon.nerf import NerfModel, NerfOptions, NerfTrainer
@@ -106,6 +109,10 @@ def test_gsplat_refuses_what_cannot_fit(monkeypatch: pytest.MonkeyPatch) -> None
         backend.require_memory(5_000_000, 1920, 1080, 10**9)
 
 
+# Held-out PSNR of a field may differ by so much: rounding alone made 0.04, see docs/cuda.md.
+TOLERANCE_DB = 0.1
+
+
 def small_nerf(**changes: object) -> NerfOptions:
     base = NerfOptions(
         steps=50,
@@ -126,13 +133,46 @@ def small_nerf(**changes: object) -> NerfOptions:
     return dataclasses.replace(base, **changes)
 
 
-def use_host_exec_fields(monkeypatch: pytest.MonkeyPatch) -> None:
-    def engine(name: str, shape: FieldShape) -> native_cuda_field.FieldEngine:
-        assert name == "native_cuda"
-        return native_cuda_field.FieldEngine(shape, host_cuda, CPU, 1 << 12)
+class LateEngine(native_field.FieldEngine):
+    """The CPU's engine, with results that come as late as those of a GPU: the trainer then takes
+    the same steps on both, but for rounding."""
 
+    lag = host_cuda.STEPS_AHEAD
+
+    def __init__(self, shape: FieldShape) -> None:
+        super().__init__(shape)
+        self._late: list[StepResult] = []
+
+    def train_step(  # pyright: ignore[reportIncompatibleMethodOverride]
+        self, state: FieldState, march: March, settings: StepSettings
+    ) -> StepResult | None:
+        self._late.append(super().train_step(state, march, settings))
+        return self._late.pop(0) if len(self._late) > self.lag else None
+
+    def finish_steps(self) -> list[StepResult]:
+        late, self._late = self._late, []
+        return late
+
+
+def use_fields(
+    monkeypatch: pytest.MonkeyPatch, make: Callable[[FieldShape], NativeFieldEngine]
+) -> None:
     for module in ("train", "model"):
-        monkeypatch.setattr(f"recon.nerf.{module}.field_engine", engine)
+        monkeypatch.setattr(f"recon.nerf.{module}.field_engine", lambda name, shape: make(shape))
+
+
+def host_exec_field(shape: FieldShape, room: tuple[int, int] = (10240, 6144)) -> NativeFieldEngine:
+    """Room for all that the trainings below want, unless less is asked for."""
+    engine = native_cuda_field.FieldEngine(shape, host_cuda, CPU)
+    engine.set_room(room)
+    return engine
+
+
+def weights_of(model: NerfModel, folder: Path) -> list[bytes]:
+    """The exact content of a model."""
+    path = folder / "weights.safetensors"
+    model.save(path)
+    return [tensor.numpy().tobytes() for _, tensor in sorted(load_file(path).items())]
 
 
 def test_fields_train_as_with_the_cpu_kernels(
@@ -141,23 +181,20 @@ def test_fields_train_as_with_the_cpu_kernels(
     """Rays, marching, networks, Adam, the occupancy grid, checkpoints, rendering, saving: the same
     trainer and seed."""
     scene = ball_scene(tmp_path, transparent=True)
+    use_fields(monkeypatch, LateEngine)
     cpu = NerfTrainer(scene, small_nerf())
     before = mean_psnr(cpu.snapshot(), scene)
     list(cpu.run())
     expected = mean_psnr(cpu.snapshot(), scene)
     assert expected > before + 3.0
 
-    use_host_exec_fields(monkeypatch)
-    options = small_nerf(backend="native_cuda")
-    trainer = NerfTrainer(scene, dataclasses.replace(options, checkpoint_every=0.0), tmp_path)
-    for event in trainer.run():
-        if isinstance(event, CheckpointEvent) and event.step >= 17:
-            break  # as if killed
-    trainer = NerfTrainer(scene, options, tmp_path)
+    use_fields(monkeypatch, host_exec_field)
+    trainer = NerfTrainer(scene, small_nerf(backend="native_cuda"), tmp_path)
     events = list(trainer.run())
     model = trainer.snapshot()
-    assert mean_psnr(model, scene) == pytest.approx(expected, abs=0.7)
-    assert any(isinstance(e, NoticeEvent) and "resumed at step" in e.text for e in events)
+    assert mean_psnr(model, scene) == pytest.approx(expected, abs=TOLERANCE_DB)
+    assert not any(isinstance(e, NoticeEvent) for e in events)
+    assert all(e.loss > 0 for e in events if isinstance(e, StepEvent))
 
     saved = tmp_path / "model.safetensors"
     model.save(saved)
@@ -168,5 +205,27 @@ def test_fields_train_as_with_the_cpu_kernels(
     monkeypatch.undo()
     shown = NerfModel.load(saved).render(camera).color
     assert abs(shown - model.render(camera).color).mean() < 1e-3
-    resumed = NerfTrainer(scene, small_nerf(), tmp_path).snapshot()
-    assert (resumed.render(camera).color == shown).all()
+    resumed = NerfTrainer(scene, small_nerf(steps=52), tmp_path)
+    assert (resumed.snapshot().render(camera).color == shown).all()
+    list(resumed.run())  # with the results that were under way
+
+
+def test_resuming_is_as_if_never_interrupted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With steps that find no room: they change nothing, are told of, and are the same again."""
+    scene = ball_scene(tmp_path, transparent=True)
+    use_fields(monkeypatch, lambda shape: host_exec_field(shape, (4096, 1024)))
+    options = small_nerf(steps=24, backend="native_cuda")
+    whole = NerfTrainer(scene, options)
+    notices = [e.text for e in whole.run() if isinstance(e, NoticeEvent)]
+    assert any("steps changed nothing" in text for text in notices)
+
+    first = NerfTrainer(scene, dataclasses.replace(options, checkpoint_every=0.0), tmp_path)
+    for event in first.run():
+        if isinstance(event, CheckpointEvent) and event.step >= 9:
+            break  # as if killed
+    second = NerfTrainer(scene, options, tmp_path)
+    notices = [e.text for e in second.run() if isinstance(e, NoticeEvent)]
+    assert any("resumed at step" in text for text in notices)
+    assert weights_of(second.snapshot(), tmp_path) == weights_of(whole.snapshot(), tmp_path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from pathlib import Path
 
 import numpy as np
@@ -116,6 +117,22 @@ def test_an_unreadable_checkpoint_is_skipped(scene: PosedScene, tmp_path: Path) 
     notices = [e.text for e in trainer.run() if isinstance(e, NoticeEvent)]
     assert any("skipped a checkpoint" in text for text in notices)
     assert any(f"resumed at step {int(old.stem.split('-')[1])}" in text for text in notices)
+
+
+def test_a_checkpoint_from_before_results_came_late_is_read(
+    scene: PosedScene, tmp_path: Path
+) -> None:
+    options = small_options(steps=6)
+    list(NerfTrainer(scene, options, tmp_path).run())
+    (path,) = list_checkpoints(tmp_path, "nerf")
+    with safe_open(path, framework="pt") as file:
+        metadata = file.metadata()
+    position = json.loads(metadata["position"])
+    assert position.pop("under_way") == []
+    assert position.pop("room") is None
+    save_file(load_file(path), path, metadata=metadata | {"position": json.dumps(position)})
+    trainer = NerfTrainer(scene, options, tmp_path)
+    assert [e.text for e in trainer.run() if isinstance(e, NoticeEvent)] == ["resumed at step 6"]
 
 
 def test_a_stopped_training_can_go_on(scene: PosedScene, tmp_path: Path) -> None:

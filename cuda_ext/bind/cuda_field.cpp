@@ -15,8 +15,19 @@ using namespace recon_bind;
 using namespace recon_cuda;
 using namespace recon_types;
 
+namespace {
+
+// Loss, error, samples in front of the ends of rays, live samples; samples that were evaluated;
+// whether there was room for all. Where there was none, the numbers of samples are those wanted.
+std::tuple<double, double, int64_t, int64_t, int64_t, bool> result_tuple(const FieldResult &r) {
+  return {r.loss, r.error, r.marched, r.wanted_live, r.samples, r.complete};
+}
+
+} // namespace
+
 void bind_cuda_field(nb::module_ &m) {
   bind_field_types(m);
+  m.attr("STEPS_AHEAD") = kStepsAhead;
   m.def(
       "field_engine_bytes",
       [](int64_t rays, int64_t samples, int64_t live, int64_t entries, int grid) {
@@ -48,18 +59,32 @@ void bind_cuda_field(nb::module_ &m) {
           "train_step",
           [](FieldEngine &e, const FieldShape &shape, const Addresses &state,
              const MarchOptions &march, const StepOptions &o, uintptr_t stream) {
-            return as_tuple(e.train_step(shape, field_state(state), march, o, at<void>(stream)));
+            e.train_step(shape, field_state(state), march, o, at<void>(stream));
           },
           Release())
+      .def(
+          "take_result", [](FieldEngine &e) { return result_tuple(e.take_result()); }, Release())
+      .def(
+          "drain",
+          [](FieldEngine &e, uintptr_t stream) {
+            const FieldDrained d = e.drain(at<void>(stream));
+            return std::make_tuple(d.loss_sum, d.losses, d.skipped);
+          },
+          Release())
+      .def("set_room",
+           [](FieldEngine &e, int64_t samples, int64_t live) { e.set_room({samples, live}); })
+      .def("make_room", &FieldEngine::make_room)
+      .def("room",
+           [](const FieldEngine &e) { return std::make_tuple(e.room().samples, e.room().live); })
       .def(
           "gradients",
           [](FieldEngine &e, const FieldShape &shape, const Addresses &state,
              const MarchOptions &march, const StepOptions &o, int64_t n, const Addresses &rays,
              const Addresses &out, uintptr_t stream) {
             need(out.size() == 4, "four arrays of results");
-            return as_tuple(e.gradients(shape, field_state(state), march, o, ray_batch(n, rays),
-                                        at<float>(out[0]), at<float>(out[1]), at<float>(out[2]),
-                                        at<float>(out[3]), at<void>(stream)));
+            return result_tuple(e.gradients(shape, field_state(state), march, o, ray_batch(n, rays),
+                                            at<float>(out[0]), at<float>(out[1]), at<float>(out[2]),
+                                            at<float>(out[3]), at<void>(stream)));
           },
           Release())
       .def(

@@ -53,6 +53,10 @@ NB_MODULE(RECON_MODULE, m) {
 #if defined(RECON_HOST_EXEC)
   m.def("set_order", &host_exec::set_order);
   m.def("run_planted", &host_exec::run_planted);
+  m.def("waits", [] {
+    const host_exec::Waits w = host_exec::waits();
+    return std::make_tuple(w.device, w.events);
+  });
 #endif
 
   using Release = nb::call_guard<nb::gil_scoped_release>;

@@ -105,6 +105,10 @@ bool event_passed(void *event) {
   return true;
 }
 
+void event_wait(void *event) {
+  check(cudaEventSynchronize(static_cast<cudaEvent_t>(event)), "waiting for an event");
+}
+
 void check_launch(const char *kernel) { check(cudaGetLastError(), kernel); }
 
 } // namespace recon_cuda

@@ -44,6 +44,7 @@ void *event_create();
 void event_destroy(void *event);
 void event_record(void *event, Stream stream);
 bool event_passed(void *event);
+void event_wait(void *event);
 
 // Throws when the launch of `kernel` was refused.
 void check_launch(const char *kernel);

@@ -64,11 +64,18 @@ bool run_field(int width, int height, int64_t samples, bool contracted) {
   recon_cuda::FieldEngine engine(samples);
   engine.set_images(&image, 1, nullptr);
   engine.set_occupancy(shape, bits.data, nullptr);
-  for (step.step = 1; step.step <= 2; ++step.step) {
+  // More steps than may be under way, so that what they share is used again.
+  for (step.step = 1; step.step <= recon_cuda::kStepsAhead + 3; ++step.step) {
     engine.train_step(shape, state, march, step, nullptr);
-    engine.update_grid(shape, weights, density.data, bits.data,
-                       {static_cast<uint32_t>(step.step), 2, 8, 0.9f, 0.05f, 0.01f}, nullptr);
+    if (step.step <= 2)
+      engine.update_grid(shape, weights, density.data, bits.data,
+                         {static_cast<uint32_t>(step.step), 2, 8, 0.9f, 0.05f, 0.01f}, nullptr);
+    if (step.step > recon_cuda::kStepsAhead) {
+      const recon_cuda::FieldResult result = engine.take_result();
+      engine.make_room(result.samples, result.wanted_live);
+    }
   }
+  engine.drain(nullptr);
 
   const size_t rays = 5;
   Device<float> origin(noise(3 * rays, 1.0f, seed)), jitter(std::vector<float>(rays, 0.3f));

@@ -2,6 +2,7 @@
 
 #include "host_exec/fibre.h"
 
+#include <atomic>
 #include <cstdio>
 #include <cstdlib>
 #include <memory>
@@ -295,6 +296,13 @@ size_t allocated() {
   const std::lock_guard<std::mutex> lock(memory_mutex);
   return total_allocated;
 }
+
+namespace {
+std::atomic<uint64_t> device_waits{0}, event_waits{0};
+}
+
+void count_wait(bool device) { ++(device ? device_waits : event_waits); }
+Waits waits() { return {device_waits, event_waits}; }
 
 namespace {
 

@@ -64,6 +64,14 @@ void *allocate(size_t bytes);
 void release(void *memory);
 size_t allocated();
 
+// How often something waited for all that the device had to do, and for an event alone; counted by
+// the device of the tests.
+struct Waits {
+  uint64_t device, events;
+};
+void count_wait(bool device);
+Waits waits();
+
 // When an element of shared memory was last written and read.
 struct Access {
   uint64_t serial = 0; // block in which the fields below hold

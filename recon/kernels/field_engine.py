@@ -13,6 +13,7 @@ import torch
 
 from recon.errors import OptionError
 from recon.kernels.block_engine import native_view
+from recon.kernels.engine import StepTotals
 from recon.kernels.field_ops import (
     FEATURES,
     LEVELS,
@@ -127,7 +128,12 @@ class NativeFieldEngine(ABC):
         engine: an engine of it.
         shape: of the field.
         device: where all tensors are.
+
+    Attributes:
+        lag: how many steps later `train_step` gives the result of a step.
     """
+
+    lag: int = 0
 
     def __init__(self, native: Any, engine: Any, shape: FieldShape, device: torch.device) -> None:
         assert (native.LEVELS, native.FEATURES, native.WEIGHTS) == (LEVELS, FEATURES, WEIGHTS)
@@ -243,19 +249,53 @@ class NativeFieldEngine(ABC):
             *self._queue(),
         )
 
-    def train_step(self, state: FieldState, march: March, settings: StepSettings) -> StepResult:
-        """One step on random rays: forward, backward and update, in place."""
+    @abstractmethod
+    def train_step(
+        self, state: FieldState, march: March, settings: StepSettings
+    ) -> StepResult | None:
+        """One step on random rays: forward, backward and update, in place.
+
+        Returns:
+            The result of the step `lag` steps before, or None while there is none. On a GPU the
+            step itself is only queued.
+        """
+
+    @abstractmethod
+    def finish_steps(self) -> list[StepResult]:
+        """The results that `train_step` still owes, oldest first; waits for them."""
+
+    @abstractmethod
+    def drain(self) -> StepTotals:
+        """Sums over the training steps since the last call; waits for them."""
+
+    @property
+    @abstractmethod
+    def room(self) -> tuple[int, int] | None:
+        """How many samples and live samples a step may have; None where there is no limit."""
+
+    @abstractmethod
+    def set_room(self, room: tuple[int, int] | None) -> None:
+        """Room as it was in another engine, so that the same steps find enough; None for as it
+        is."""
+
+    @abstractmethod
+    def make_room(self, result: StepResult) -> None:
+        """More room from the next step on, where a step had little or none to spare."""
+
+    def _native_step(self, state: FieldState, march: March, settings: StepSettings) -> Any:
         if not self._images:
             raise OptionError("set_images must be called before a training step")
-        return StepResult(
-            *self._engine.train_step(
-                self._shape,
-                self._state(state),
-                _march(self._native, march),
-                _step(self._native, settings),
-                *self._queue(),
-            )
+        return self._engine.train_step(
+            self._shape,
+            self._state(state),
+            _march(self._native, march),
+            _step(self._native, settings),
+            *self._queue(),
         )
+
+    @abstractmethod
+    def _result(self, values: Any) -> StepResult:
+        """From what a native call returns."""
 
     def gradients(
         self, state: FieldState, march: March, settings: StepSettings, rays: Rays
@@ -290,7 +330,7 @@ class NativeFieldEngine(ABC):
             ],
             *self._queue(),
         )
-        return StepResult(*result), out
+        return self._result(result), out
 
     def query(
         self, weights: FieldWeights, points: torch.Tensor, directions: torch.Tensor

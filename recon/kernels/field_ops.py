@@ -158,11 +158,23 @@ class StepSettings:
 
 @dataclass(frozen=True)
 class StepResult:
-    """loss: as trained; error: mean squared error; marched: samples in front of the ends of their
-    rays, on the CPU also the few that it evaluated behind; live: those of them with a colour and
-    gradients."""
+    """What came of a step.
+
+    Attributes:
+        loss: as trained.
+        error: mean squared error.
+        marched: samples in front of the ends of their rays, on the CPU also the few that it
+            evaluated behind.
+        live: those of them with a colour and gradients.
+        evaluated: samples whose density was evaluated, those behind the ends of rays too.
+        complete: whether there was room for all samples, as there always is on the CPU. If not, the
+            step changed nothing, `evaluated` and `live` are how many it wanted, as far as that is
+            known, and the rest means nothing.
+    """
 
     loss: float
     error: float
     marched: int
     live: int
+    evaluated: int
+    complete: bool = True

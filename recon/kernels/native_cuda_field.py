@@ -1,18 +1,28 @@
 """The hash-grid field on a GPU: the same calls as `native_field.FieldEngine`, on tensors there.
 
-Each call that traces rays waits for the GPU once, at its end. The tests run this very code on the
+Nothing waits for the GPU but `drain`, `finish_steps`, `gradients`, `render`, what grows the work
+memory, and `train_step` for a step that lies `lag` steps back. The tests run this very code on the
 CPU, with the module `_host_cuda` (see `recon.kernels.native_cuda`).
 """
 
 from __future__ import annotations
 
 from types import ModuleType
+from typing import Any
 
 import torch
 
 from recon.kernels import native_field
-from recon.kernels.field_engine import NativeFieldEngine, TrainImage
-from recon.kernels.field_ops import RECORD, WEIGHTS, FieldShape
+from recon.kernels.engine import StepTotals
+from recon.kernels.field_engine import FieldState, NativeFieldEngine, TrainImage
+from recon.kernels.field_ops import (
+    RECORD,
+    WEIGHTS,
+    FieldShape,
+    March,
+    StepResult,
+    StepSettings,
+)
 from recon.kernels.memory import GuardedEngine, give_back_cache, require_free
 from recon.kernels.native_cuda import load_native, stream_of
 
@@ -47,6 +57,8 @@ class FieldEngine(NativeFieldEngine):
         device = device or torch.device("cuda")
         engine = GuardedEngine(native.FieldEngine(samples), native.OutOfDeviceMemory, device)
         super().__init__(native, engine, shape, device)
+        self.lag = native.STEPS_AHEAD
+        self._under_way = 0
         self._photos: tuple[TrainImage, ...] = ()
 
     def _queue(self) -> tuple[int, ...]:
@@ -56,6 +68,47 @@ class FieldEngine(NativeFieldEngine):
         """See `NativeFieldEngine`; they are copied to the GPU."""
         super().set_images(images)
         self._photos = images
+
+    def train_step(
+        self, state: FieldState, march: March, settings: StepSettings
+    ) -> StepResult | None:
+        """See `NativeFieldEngine`.
+
+        Raises:
+            TrainingError: the GPU has too little memory for it.
+        """
+        self._native_step(state, march, settings)
+        self._under_way += 1
+        return self._take() if self._under_way > self.lag else None
+
+    def finish_steps(self) -> list[StepResult]:
+        """See `NativeFieldEngine`."""
+        return [self._take() for _ in range(self._under_way)]
+
+    def _take(self) -> StepResult:
+        self._under_way -= 1
+        return self._result(self._engine.take_result())
+
+    def _result(self, values: Any) -> StepResult:
+        return StepResult(*values)
+
+    def drain(self) -> StepTotals:
+        """See `NativeFieldEngine`."""
+        return StepTotals(*self._engine.drain(*self._queue()))
+
+    @property
+    def room(self) -> tuple[int, int]:
+        """See `NativeFieldEngine`."""
+        return self._engine.room()
+
+    def set_room(self, room: tuple[int, int] | None) -> None:
+        """See `NativeFieldEngine`."""
+        if room is not None:
+            self._engine.set_room(*room)
+
+    def make_room(self, result: StepResult) -> None:
+        """See `NativeFieldEngine`."""
+        self._engine.make_room(result.evaluated, result.live)
 
     def visible_density(self, near: float, *, carve: bool = False) -> torch.Tensor:
         """See `NativeFieldEngine`. Done once in a training, by the CPU kernels."""

@@ -5,11 +5,14 @@ See `recon.kernels.field_ops` for the semantics.
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 
 from recon.errors import BackendUnavailable
-from recon.kernels.field_engine import NativeFieldEngine
-from recon.kernels.field_ops import FieldShape
+from recon.kernels.engine import StepTotals
+from recon.kernels.field_engine import FieldState, NativeFieldEngine
+from recon.kernels.field_ops import FieldShape, March, StepResult, StepSettings
 
 try:
     from recon.kernels import _native
@@ -38,6 +41,39 @@ class FieldEngine(NativeFieldEngine):
             raise BackendUnavailable(str(error), remedy="see `recon doctor`") from error
         super().__init__(_native, engine, shape, torch.device("cpu"))
         self.isa: str = engine.isa
+        self._loss_sum, self._losses = 0.0, 0
+
+    def train_step(self, state: FieldState, march: March, settings: StepSettings) -> StepResult:
+        """See `NativeFieldEngine`; the result is that of this very step."""
+        result = self._result(self._native_step(state, march, settings))
+        self._loss_sum += result.loss
+        self._losses += 1
+        return result
+
+    def _result(self, values: Any) -> StepResult:
+        loss, error, marched, live = values
+        return StepResult(loss, error, marched, live, evaluated=marched)
+
+    def finish_steps(self) -> list[StepResult]:
+        """See `NativeFieldEngine`: none."""
+        return []
+
+    def drain(self) -> StepTotals:
+        """See `NativeFieldEngine`."""
+        totals = StepTotals(self._loss_sum, self._losses)
+        self._loss_sum, self._losses = 0.0, 0
+        return totals
+
+    @property
+    def room(self) -> None:
+        """See `NativeFieldEngine`: there is no limit."""
+        return None
+
+    def set_room(self, room: tuple[int, int] | None) -> None:
+        """Nothing to set: see `room`."""
+
+    def make_room(self, result: StepResult) -> None:
+        """Nothing to do: see `room`."""
 
     def require_memory(self, rays: int, batch: int, photo_bytes: int) -> None:
         """Nothing to refuse: the forecast of a run says what main memory it takes."""

@@ -14,7 +14,8 @@ import torch
 
 from recon.errors import FormatError
 from recon.kernels.field_engine import FieldState, FieldWeights
-from recon.kernels.field_ops import FEATURES, RECORD, WEIGHTS, FieldShape
+from recon.kernels.field_ops import FEATURES, RECORD, WEIGHTS, FieldShape, StepResult
+from recon.nerf.pace import PastStep
 from recon.nerf.region import Region
 from recon.training.checkpoint import read_checkpoint, write_checkpoint
 
@@ -25,8 +26,16 @@ _EXPOSURES = ("exposure", "exposure_first", "exposure_second")
 
 @dataclass(frozen=True)
 class Position:
-    """Where training stands: steps done, seconds so far, rays of the next step and the factor of
-    its step length, and the region that the field was laid out for."""
+    """Where training stands.
+
+    Attributes:
+        step: steps done.
+        seconds: so far.
+        rays, coarseness: of the next step: how many, and the factor of its step length.
+        region, shape: that the field was laid out for.
+        under_way: steps done whose results those two do not follow yet, oldest first.
+        room: `NativeFieldEngine.room`.
+    """
 
     step: int
     seconds: float
@@ -34,6 +43,8 @@ class Position:
     coarseness: float
     region: Region
     shape: FieldShape
+    under_way: tuple[PastStep, ...] = ()
+    room: tuple[int, int] | None = None
 
 
 def save_checkpoint(folder: Path, state: FieldState, position: Position) -> Path:
@@ -77,6 +88,9 @@ def load_checkpoint(path: Path) -> tuple[FieldState, Position]:
                 bounded=bool(where["region"]["bounded"]),
             ),
             shape=shape,
+            # Checkpoints from before there were steps under way have neither.
+            under_way=tuple(_past_step(step) for step in where.get("under_way", ())),
+            room=_room(where.get("room")),
         )
         cells = shape.grid**3
         wanted: dict[str, tuple[tuple[int, ...], torch.dtype]] = {
@@ -93,6 +107,8 @@ def load_checkpoint(path: Path) -> tuple[FieldState, Position]:
         for name, (size, dtype) in wanted.items():
             if tuple(tensors[name].shape) != size or tensors[name].dtype != dtype:
                 raise FormatError("the arrays of this checkpoint do not fit together", where=path)
+        # Files hold arrays at multiples of 8 bytes; kernels read vectors of 16.
+        tensors = {name: tensor.clone() for name, tensor in tensors.items()}
         parts = {name: tensors[name] for name in wanted if name not in ("mlp", "occupied")}
         table = tensors["records"][:, :FEATURES].half()
         weights = FieldWeights(table, tensors["mlp"], tensors["occupied"])
@@ -113,6 +129,29 @@ def shape_from_json(data: dict[str, Any]) -> FieldShape:
         half=float(data["half"]),
         density_bias=float(data["density_bias"]),
     )
+
+
+def _past_step(data: dict[str, Any]) -> PastStep:
+    result = data["result"]
+    return PastStep(
+        rays=int(data["rays"]),
+        coarseness=float(data["coarseness"]),
+        result=StepResult(
+            loss=float(result["loss"]),
+            error=float(result["error"]),
+            marched=int(result["marched"]),
+            live=int(result["live"]),
+            evaluated=int(result["evaluated"]),
+            complete=bool(result["complete"]),
+        ),
+    )
+
+
+def _room(values: list[int] | None) -> tuple[int, int] | None:
+    if values is None:
+        return None
+    samples, live = (int(v) for v in values)
+    return samples, live
 
 
 def _triple(values: list[float]) -> tuple[float, float, float]:

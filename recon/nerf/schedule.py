@@ -32,7 +32,7 @@ def batch(options: NerfOptions, progress: float) -> float:
     return options.first_batch * (options.batch / options.first_batch) ** progress
 
 
-def next_rays(wanted: float, rays: int, live: int) -> int:
+def next_rays(wanted: float, rays: int, live: float) -> int:
     """Rays of the next step, from the samples with gradients that the last one had."""
     ratio = wanted / max(1, live)
     return int(min(MOST_RAYS, max(_FEWEST, rays * min(2.0, max(0.5, ratio)) ** 0.5)))

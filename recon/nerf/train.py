@@ -19,6 +19,7 @@ from recon.nerf.checkpoint import METHOD, Position, load_checkpoint, save_checkp
 from recon.nerf.images import load_training_images
 from recon.nerf.model import NerfModel
 from recon.nerf.options import NerfOptions
+from recon.nerf.pace import Pace
 from recon.nerf.region import Region, scene_region
 from recon.nerf.state import initial_state
 from recon.scene import PosedScene
@@ -58,7 +59,8 @@ class NerfTrainer(LoopTrainer):
         super().__init__(scene, options, checkpoint_dir)
         self._options = options
         self._images: tuple[TrainImage, ...] = ()
-        self._rays, self._coarseness = schedule.FIRST_RAYS, options.coarse_factor
+        self._pace = Pace(schedule.FIRST_RAYS, options.coarse_factor)
+        self._skipped = 0
         with typed_out_of_memory():
             if not (resume and self._resume()):
                 self._start()
@@ -91,9 +93,10 @@ class NerfTrainer(LoopTrainer):
             return False
         state, position = found
         self._step, self._seconds = position.step, position.seconds
-        self._rays, self._coarseness = position.rays, position.coarseness
+        self._pace = Pace(position.rays, position.coarseness, position.under_way)
         self._region = position.region
         self._lay_out(position.shape)
+        self._engine.set_room(position.room)
         self._take(state)
         self._notices.append(f"resumed at step {self._step}")
         return True
@@ -123,7 +126,7 @@ class NerfTrainer(LoopTrainer):
     def snapshot(self) -> NerfModel:
         """A copy of the model as it is now."""
         with self._lock:
-            weights, coarseness = self._state.weights.clone(), self._coarseness
+            weights, coarseness = self._state.weights.clone(), self._pace.coarseness
         # Fog that was trained with long steps is rendered with them, too.
         march = march_of(self._region, self._options, coarseness)
         return NerfModel(self._shape, march, weights, backend=self._options.backend)
@@ -132,9 +135,9 @@ class NerfTrainer(LoopTrainer):
         self._load_images()
 
     def _train_step(self) -> StepReport:
-        options, progress = self._options, self.progress
+        options, progress, pace = self._options, self.progress, self._pace
         rate = schedule.learning_rate_factor(options, progress)
-        march = march_of(self._region, options, self._coarseness)
+        march = march_of(self._region, options, pace.coarseness)
         self._engine.use_levels(schedule.levels(options, progress))
         self._step += 1
         result = self._engine.train_step(
@@ -143,20 +146,17 @@ class NerfTrainer(LoopTrainer):
             StepSettings(
                 seed=options.seed,
                 step=self._step,
-                rays=self._rays,
+                rays=pace.rays,
                 huber_delta=options.huber_delta,
                 table_rate=rate * options.rate,
                 mlp_rate=rate * options.mlp_rate,
             ),
         )
-        if not math.isfinite(result.loss):
-            raise TrainingError(
-                f"the loss is not finite at step {self._step}",
-                remedy="continue from the last checkpoint with another --seed",
-            )
-        per_ray = result.marched / self._rays
-        self._coarseness = schedule.next_coarseness(options, self._coarseness, per_ray, progress)
-        self._rays = schedule.next_rays(schedule.batch(options, progress), self._rays, result.live)
+        pace.queued(result)
+        for past in pace.due(self._engine.lag):
+            self._require_finite(past.result.loss)
+            self._engine.make_room(past.result)
+            pace.follow(past, options, progress)
         if self._step % schedule.GRID_EVERY == 0:
             occupied_every, all_every, decay = schedule.grid_rhythm(self._step)
             self._engine.update_grid(
@@ -169,15 +169,44 @@ class NerfTrainer(LoopTrainer):
                 threshold=_OPACITY,
             )
         view = max((image.view for image in self._images), key=lambda v: v.width * v.height)
-        return StepReport(view.width, view.height, result.loss)
+        return StepReport(view.width, view.height)
+
+    def _mean_loss(self) -> float:
+        """See `LoopTrainer`; waits for the device.
+
+        Raises:
+            TrainingError: it is not finite.
+        """
+        totals = self._engine.drain()
+        self._skipped += totals.skipped
+        mean = totals.loss_sum / max(1, totals.losses)
+        self._require_finite(mean)
+        return mean
+
+    def _require_finite(self, loss: float) -> None:
+        if not math.isfinite(loss):
+            raise TrainingError(
+                f"the loss is not finite by step {self._step}",
+                remedy="continue from the last checkpoint with another --seed",
+            )
 
     def _save(self, folder: Path) -> Path:
         position = Position(
-            self._step, self._seconds, self._rays, self._coarseness, self._region, self._shape
+            step=self._step,
+            seconds=self._seconds,
+            rays=self._pace.rays,
+            coarseness=self._pace.coarseness,
+            region=self._region,
+            shape=self._shape,
+            under_way=self._pace.under_way(self._engine),
+            room=self._engine.room,
         )
         return save_checkpoint(folder, self._state, position)
 
     def _closing_notices(self) -> Iterator[str]:
+        self._mean_loss()
+        if self._skipped:
+            yield f"{self._skipped} steps changed nothing, until the work memory had grown"
         if not self._state.weights.occupied.any():
             yield "the scene came out empty: the photos may not fit their cameras"
 

@@ -28,10 +28,7 @@ __global__ void __launch_bounds__(kFieldThreads) transpose_kernel(FieldFrame f) 
   }
 }
 
-__global__ void __launch_bounds__(kFieldThreads) backward_live_kernel(FieldFrame f) {
-  const uint32_t i = blockIdx.x * kFieldThreads + threadIdx.x;
-  if (i >= f.status->live)
-    return;
+__device__ __forceinline__ void backward_sample(const FieldFrame &f, uint32_t i) {
   const float *mlp = f.transposed;
   const int64_t stride = f.live_capacity;
   float hidden[kHidden];
@@ -57,6 +54,10 @@ __global__ void __launch_bounds__(kFieldThreads) backward_live_kernel(FieldFrame
   clear(encoded);
   dense<kHidden>(f.d_h1 + i, stride, mlp + recon_types::kDensity1, encoded);
   store_planes(encoded, f.d_encoded + i, stride);
+}
+
+__global__ void __launch_bounds__(kFieldThreads) backward_live_kernel(FieldFrame f) {
+  for_samples(0, f.status->live, [&](uint32_t i) { backward_sample(f, i); });
 }
 
 // Weight gradients. A block has a chunk of the live samples and one layer (K, N); a thread sums
@@ -170,8 +171,7 @@ __global__ void __launch_bounds__(kFieldThreads) weight_gradients_kernel(FieldFr
 
 void backward_live(const FieldFrame &f, Stream stream) {
   RECON_LAUNCH(transpose_kernel, blocks_for(kWeights, kFieldThreads), kFieldThreads, stream, f);
-  RECON_LAUNCH(backward_live_kernel, blocks_for(f.live_capacity, kFieldThreads), kFieldThreads,
-               stream, f);
+  RECON_LAUNCH(backward_live_kernel, sample_blocks(f.live_capacity), kFieldThreads, stream, f);
 }
 
 void weight_gradients(const FieldFrame &f, Stream stream) {

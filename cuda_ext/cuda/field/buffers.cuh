@@ -10,10 +10,11 @@ namespace recon_cuda {
 // Every buffer of an engine; see cuda/buffer.h.
 struct FieldBuffers {
   DeviceBuffer<FieldStatus> status;
+  DeviceBuffer<FieldTotals> totals;
   DeviceBuffer<float> march_t, march_dt, rates;
   DeviceBuffer<RayState> ray;
   DeviceBuffer<TrainRay> train;
-  DeviceBuffer<uint32_t> ray_samples, sample_begin, ray_live, live_begin, owner, live, touched,
+  DeviceBuffer<uint32_t> round_counts, round_begins, ray_live, live_begin, owner, live, touched,
       cell_counts;
   DeviceBuffer<float> ray_bias, ray_exposure, u, t, dt, encoded, raw, opacity, weight, after;
   DeviceBuffer<float> live_encoded, h1, geometry, h2, h3, color;
@@ -31,8 +32,8 @@ struct FieldBuffers {
     visit(ray, rays);
     visit(train, rays);
     visit(ray_bias, kHidden * rays);
-    visit(ray_samples, rays);
-    visit(sample_begin, rays);
+    visit(round_counts, kRounds * rays);
+    visit(round_begins, kRounds * rays);
     visit(ray_live, rays);
     visit(live_begin, rays);
     visit(u, 3 * samples);
@@ -56,6 +57,7 @@ struct FieldBuffers {
     visit(coarse_scratch, cube(w.grid / recon::kCoarse));
     if (w.entries == 0)
       return;
+    visit(totals, 1);
     visit(rates, kAdamRates);
     visit(ray_exposure, kColors * rays);
     visit(loss_parts, 2 * div_up(rays, kFieldThreads));

@@ -8,14 +8,15 @@ namespace recon_cuda {
 
 namespace {
 
-__global__ void __launch_bounds__(kFieldThreads) blend_kernel(FieldFrame f) {
+__global__ void __launch_bounds__(kFieldThreads) blend_kernel(FieldFrame f, int round) {
   const uint32_t r = blockIdx.x * kFieldThreads + threadIdx.x;
-  if (r >= f.rays)
-    return;
-  float transmittance = 1.0f;
-  uint32_t live = 0, n = 0;
-  if (f.status->samples != 0) {
-    const uint32_t begin = f.sample_begin[r], count = f.ray_samples[r];
+  const uint32_t at = round * f.ray_capacity + r;
+  uint32_t n = 0;
+  if (r < f.rays) {
+    float transmittance = f.ray[r].transmittance;
+    uint32_t live = round == 0 ? 0u : f.ray_live[r];
+    const uint32_t begin = f.round_begins[at];
+    const uint32_t count = f.status->overflow == 0 ? f.round_counts[at] : 0u;
     // What lies behind the end of the ray is not looked at again.
     for (; n < count && transmittance >= f.march.min_transmittance; ++n) {
       const uint32_t s = begin + n;
@@ -25,24 +26,24 @@ __global__ void __launch_bounds__(kFieldThreads) blend_kernel(FieldFrame f) {
       f.after[s] = transmittance;
       live += counts;
     }
+    f.ray[r].transmittance = transmittance;
+    f.round_counts[at] = n;
+    f.ray_live[r] = live;
   }
-  f.ray[r].transmittance = transmittance;
-  f.ray_samples[r] = n;
-  f.ray_live[r] = live;
+  const uint32_t marched = block_sum<uint32_t, kFieldThreads>(n);
+  if (threadIdx.x == 0 && marched != 0)
+    atomicAdd(&f.status->marched, marched); // of integers: in any order
 }
 
 __global__ void __launch_bounds__(kScanWidth) live_scan_kernel(FieldFrame f) {
   const uint64_t total = scan_lists(f.ray_live, f.live_begin, f.rays);
-  uint64_t part = 0;
-  for (uint32_t r = threadIdx.x; r < f.rays; r += kScanWidth)
-    part += f.ray_samples[r];
-  const uint64_t marched = block_sum<uint64_t, kScanWidth>(part);
   if (threadIdx.x != 0)
     return;
   FieldStatus &s = *f.status;
   s.live = admit(total, f.live_capacity, &s.wanted_live);
   s.overflow |= s.live < s.wanted_live;
-  s.marched = static_cast<uint32_t>(marched);
+  if (s.overflow != 0)
+    s.live = 0;
 }
 
 __global__ void __launch_bounds__(kFieldThreads) live_list_kernel(FieldFrame f) {
@@ -50,10 +51,13 @@ __global__ void __launch_bounds__(kFieldThreads) live_list_kernel(FieldFrame f) 
   if (r >= f.rays || f.status->live == 0)
     return;
   uint32_t at = f.live_begin[r];
-  const uint32_t begin = f.sample_begin[r], end = begin + f.ray_samples[r];
-  for (uint32_t s = begin; s < end; ++s)
-    if (f.weight[s] > 0.0f)
-      f.live[at++] = s;
+  for (int round = 0; round < kRounds; ++round) {
+    const uint32_t row = round * f.ray_capacity + r;
+    const uint32_t begin = f.round_begins[row], end = begin + f.round_counts[row];
+    for (uint32_t s = begin; s < end; ++s)
+      if (f.weight[s] > 0.0f)
+        f.live[at++] = s;
+  }
 }
 
 __global__ void __launch_bounds__(kFieldThreads) take_all_kernel(FieldFrame f) {
@@ -143,9 +147,17 @@ __global__ void __launch_bounds__(kFieldThreads) loss_total_kernel(FieldFrame f,
   }
   loss = block_sum<double, kFieldThreads>(loss);
   error = block_sum<double, kFieldThreads>(error);
-  if (threadIdx.x == 0) {
-    f.status->loss = loss;
-    f.status->error = error;
+  if (threadIdx.x != 0)
+    return;
+  f.status->loss = loss;
+  f.status->error = error;
+  if (f.totals == nullptr)
+    return;
+  if (f.status->overflow != 0) {
+    ++f.totals->skipped;
+  } else {
+    f.totals->loss += loss;
+    ++f.totals->losses;
   }
 }
 
@@ -170,11 +182,13 @@ __global__ void __launch_bounds__(kFieldThreads)
 
 } // namespace
 
-void blend_rays(const FieldFrame &f, Stream stream) {
-  const uint32_t blocks = blocks_for(f.rays, kFieldThreads);
-  RECON_LAUNCH(blend_kernel, blocks, kFieldThreads, stream, f);
+void blend_rays(const FieldFrame &f, int round, Stream stream) {
+  RECON_LAUNCH(blend_kernel, blocks_for(f.rays, kFieldThreads), kFieldThreads, stream, f, round);
+}
+
+void list_live(const FieldFrame &f, Stream stream) {
   RECON_LAUNCH(live_scan_kernel, 1, kScanWidth, stream, f);
-  RECON_LAUNCH(live_list_kernel, blocks, kFieldThreads, stream, f);
+  RECON_LAUNCH(live_list_kernel, blocks_for(f.rays, kFieldThreads), kFieldThreads, stream, f);
 }
 
 void take_all(const FieldFrame &f, Stream stream) {

@@ -1,5 +1,5 @@
-// Density of all samples, and the forward pass of the live ones, whose activations are kept. A
-// thread a sample.
+// Density of a round's samples, and the forward pass of the live ones, whose activations are kept.
+// A thread a sample.
 
 #include "cuda/field/dense.cuh"
 #include "cuda/field/frame.cuh"
@@ -9,10 +9,7 @@ namespace recon_cuda {
 namespace {
 
 // The density's exponent alone: one column of the second layer.
-__global__ void __launch_bounds__(kFieldThreads) density_kernel(FieldFrame f) {
-  const uint32_t s = blockIdx.x * kFieldThreads + threadIdx.x;
-  if (s >= f.status->samples)
-    return;
+__device__ __forceinline__ void sample_density(const FieldFrame &f, uint32_t s) {
   float hidden[kHidden];
   clear(hidden);
   dense<kEncoded>(f.encoded + s, f.sample_capacity, f.weights.mlp + recon_types::kDensity1, hidden);
@@ -26,10 +23,11 @@ __global__ void __launch_bounds__(kFieldThreads) density_kernel(FieldFrame f) {
   f.opacity[s] = recon::opacity_of(recon::density_activation(raw), f.dt[s]);
 }
 
-__global__ void __launch_bounds__(kFieldThreads) forward_live_kernel(FieldFrame f) {
-  const uint32_t i = blockIdx.x * kFieldThreads + threadIdx.x;
-  if (i >= f.status->live)
-    return;
+__global__ void __launch_bounds__(kFieldThreads) density_kernel(FieldFrame f) {
+  for_samples(f.status->round_begin, f.status->samples, [&](uint32_t s) { sample_density(f, s); });
+}
+
+__device__ __forceinline__ void forward_sample(const FieldFrame &f, uint32_t i) {
   const float *mlp = f.weights.mlp;
   const int64_t stride = f.live_capacity;
   const uint32_t sample = f.live[i];
@@ -64,16 +62,18 @@ __global__ void __launch_bounds__(kFieldThreads) forward_live_kernel(FieldFrame 
     f.color[k * stride + i] = recon::sigmoid(out[k]);
 }
 
+__global__ void __launch_bounds__(kFieldThreads) forward_live_kernel(FieldFrame f) {
+  for_samples(0, f.status->live, [&](uint32_t i) { forward_sample(f, i); });
+}
+
 } // namespace
 
 void evaluate_density(const FieldFrame &f, Stream stream) {
-  RECON_LAUNCH(density_kernel, blocks_for(f.sample_capacity, kFieldThreads), kFieldThreads, stream,
-               f);
+  RECON_LAUNCH(density_kernel, sample_blocks(f.sample_capacity), kFieldThreads, stream, f);
 }
 
 void forward_live(const FieldFrame &f, Stream stream) {
-  RECON_LAUNCH(forward_live_kernel, blocks_for(f.live_capacity, kFieldThreads), kFieldThreads,
-               stream, f);
+  RECON_LAUNCH(forward_live_kernel, sample_blocks(f.live_capacity), kFieldThreads, stream, f);
 }
 
 } // namespace recon_cuda

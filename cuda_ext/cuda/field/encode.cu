@@ -1,5 +1,5 @@
 // The multiresolution hash grid: look-up, and the sums of gradients into it. A thread a sample and
-// a level, level after level, so that one level's table at a time is in the second cache.
+// a level, level after level, so that few levels' tables at a time are in the second cache.
 
 #include "cuda/field/frame.cuh"
 
@@ -32,11 +32,7 @@ __device__ __forceinline__ void load_position(const FieldFrame &f, uint32_t samp
     u[i] = f.u[i * static_cast<int64_t>(f.sample_capacity) + sample];
 }
 
-__global__ void __launch_bounds__(kFieldThreads) encode_kernel(FieldFrame f) {
-  const uint32_t s = blockIdx.x * kFieldThreads + threadIdx.x;
-  if (s >= f.status->samples)
-    return;
-  const int level = static_cast<int>(blockIdx.y);
+__device__ __forceinline__ void encode_sample(const FieldFrame &f, int level, uint32_t s) {
   float sum[kFeatures] = {};
   if (level < f.shape.active) {
     float u[3], weight[8];
@@ -57,6 +53,12 @@ __global__ void __launch_bounds__(kFieldThreads) encode_kernel(FieldFrame f) {
     f.encoded[(level * kFeatures + k) * static_cast<int64_t>(f.sample_capacity) + s] = sum[k];
 }
 
+__global__ void __launch_bounds__(kFieldThreads) encode_kernel(FieldFrame f) {
+  const int level = static_cast<int>(blockIdx.y);
+  for_samples(f.status->round_begin, f.status->samples,
+              [&](uint32_t s) { encode_sample(f, level, s); });
+}
+
 // Adds a contribution to a sum whose bits do not depend on the order of additions. What is not
 // finite is left out.
 __device__ __forceinline__ void add_fixed(unsigned long long *sum, float value) {
@@ -68,11 +70,7 @@ __device__ __forceinline__ void add_fixed(unsigned long long *sum, float value) 
     atomicAdd(sum, static_cast<unsigned long long>(units));
 }
 
-__global__ void __launch_bounds__(kFieldThreads) scatter_kernel(FieldFrame f) {
-  const uint32_t i = blockIdx.x * kFieldThreads + threadIdx.x;
-  if (i >= f.status->live)
-    return;
-  const int level = static_cast<int>(blockIdx.y);
+__device__ __forceinline__ void scatter_sample(const FieldFrame &f, int level, uint32_t i) {
   float u[3], weight[8], gradient[kFeatures];
   uint32_t entry[8];
   load_position(f, f.live[i], u);
@@ -92,18 +90,22 @@ __global__ void __launch_bounds__(kFieldThreads) scatter_kernel(FieldFrame f) {
   }
 }
 
+__global__ void __launch_bounds__(kFieldThreads) scatter_kernel(FieldFrame f) {
+  const int level = static_cast<int>(blockIdx.y);
+  for_samples(0, f.status->live, [&](uint32_t i) { scatter_sample(f, level, i); });
+}
+
 } // namespace
 
 void encode(const FieldFrame &f, Stream stream) {
-  RECON_LAUNCH(encode_kernel, Grid(blocks_for(f.sample_capacity, kFieldThreads), kLevels),
-               kFieldThreads, stream, f);
+  RECON_LAUNCH(encode_kernel, Grid(sample_blocks(f.sample_capacity), kLevels), kFieldThreads,
+               stream, f);
 }
 
 void scatter(const FieldFrame &f, Stream stream) {
-  RECON_LAUNCH(
-      scatter_kernel,
-      Grid(blocks_for(f.live_capacity, kFieldThreads), static_cast<unsigned>(f.shape.active)),
-      kFieldThreads, stream, f);
+  RECON_LAUNCH(scatter_kernel,
+               Grid(sample_blocks(f.live_capacity), static_cast<unsigned>(f.shape.active)),
+               kFieldThreads, stream, f);
 }
 
 } // namespace recon_cuda

@@ -3,10 +3,12 @@
 #include "cuda/field/buffers.cuh"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <cstring>
+#include <memory>
+#include <stdexcept>
 #include <string>
-#include <vector>
 
 namespace recon_cuda {
 
@@ -14,7 +16,6 @@ using recon::kMostSteps;
 using recon_types::FieldImage;
 using recon_types::MarchOptions;
 using recon_types::RayBatch;
-using recon_types::StepResult;
 
 namespace {
 
@@ -25,6 +26,53 @@ constexpr int64_t kRenderRays = int64_t{1} << 15; // of a batch
 constexpr int64_t kLivePart = 4;
 
 int64_t whole_warps(int64_t n) { return div_up(std::max<int64_t>(n, 1), kWarp) * kWarp; }
+
+// Room for so many rays. Few sizes, because to grow is to wait for the device, and the number of
+// rays changes from step to step.
+int64_t ray_room(int64_t rays) {
+  return static_cast<int64_t>(std::bit_ceil(static_cast<uint64_t>(std::max<int64_t>(rays, kWarp))));
+}
+
+// Room after a batch that wanted so many: more where there was little to spare.
+int64_t grown(int64_t room, int64_t wanted) {
+  if (wanted <= room - room / 8)
+    return room;
+  if (wanted > kMostSamples)
+    throw OutOfDeviceMemory("a batch of rays has " + std::to_string(wanted) +
+                            " samples, more than can be numbered");
+  return whole_warps(std::min(wanted + wanted / 2, kMostSamples));
+}
+
+template <class T> T *pinned(size_t n) { return static_cast<T *>(pinned_allocate(n * sizeof(T))); }
+
+// What a call needs in page-locked memory until the device has passed it: the distances of marching
+// on their way there, and the status on its way back.
+struct Slot {
+  float *march = pinned<float>(2 * kMostSteps);
+  FieldStatus *status = pinned<FieldStatus>(1);
+  void *copied = event_create();
+
+  Slot() = default;
+  Slot(const Slot &) = delete;
+  Slot &operator=(const Slot &) = delete;
+  ~Slot() {
+    event_destroy(copied);
+    pinned_release(status);
+    pinned_release(march);
+  }
+};
+
+FieldResult result_of(const FieldStatus &s) {
+  FieldResult out = {};
+  out.loss = s.loss;
+  out.error = s.error;
+  out.marched = s.marched;
+  out.live = s.live;
+  out.samples = s.wanted_samples;
+  out.wanted_live = s.wanted_live;
+  out.complete = s.overflow == 0;
+  return out;
+}
 
 } // namespace
 
@@ -40,8 +88,16 @@ struct FieldEngine::Impl {
   FieldFrame frame = {};
   int64_t samples, live; // room
   int64_t cleared = 0;   // entries whose sums of gradients were cleared
-  FieldStatus *mirror = static_cast<FieldStatus *>(pinned_allocate(sizeof(FieldStatus)));
-  float *march_staging = static_cast<float *>(pinned_allocate(2 * kMostSteps * sizeof(float)));
+  bool started = false;  // the totals were cleared
+  // Those of training steps in turn, from the oldest whose result was not taken; and that of calls
+  // that wait at their end.
+  static constexpr int kSlots = kStepsAhead + 1;
+  std::unique_ptr<Slot> slots[kSlots];
+  Slot own;
+  int oldest = 0, under_way = 0;
+  FieldTotals *totals = pinned<FieldTotals>(1);
+  FieldTotals drained = {};
+  float *rates = pinned<float>(kAdamRates);
   MarchOptions march_now = {};
   int march_count = 0;
   float rates_beta1 = 0.0f, rates_beta2 = 0.0f;
@@ -50,8 +106,8 @@ struct FieldEngine::Impl {
       : samples(whole_warps(std::clamp(wanted, kLeastSamples, kMostSamples))),
         live(whole_warps(samples / kLivePart)) {}
   ~Impl() {
-    pinned_release(mirror);
-    pinned_release(march_staging);
+    pinned_release(totals);
+    pinned_release(rates);
   }
 
   int64_t allocated() {
@@ -61,7 +117,7 @@ struct FieldEngine::Impl {
   // Makes room, or says what is missing.
   void reserve(const FieldWorkload &work, Stream stream) {
     reserve_all(buffers, work, [&] {
-      return "a batch of " + std::to_string(work.rays) + " rays with room for " +
+      return "a batch with room for " + std::to_string(work.rays) + " rays and " +
              std::to_string(work.samples) + " samples";
     });
     if (work.entries > cleared) { // all 0 between steps
@@ -70,12 +126,19 @@ struct FieldEngine::Impl {
       fill_zero(buffers.touched.data(), static_cast<size_t>(buffers.touched.bytes()), stream);
       cleared = work.entries;
     }
+    if (work.entries > 0 && !started) {
+      fill_zero(buffers.totals.data(), sizeof(FieldTotals), stream);
+      started = true;
+    }
   }
 
   // A batch of rays with the present room; `entries` as in FieldWorkload.
   void begin(const FieldShape &shape, const FieldWeights &weights, int64_t rays, int64_t entries,
              int grid, Stream stream) {
-    reserve({whole_warps(rays), samples, live, entries, grid}, stream);
+    if (rays > kMostSamples)
+      throw OutOfDeviceMemory("a batch of " + std::to_string(rays) +
+                              " rays is more than can be numbered");
+    reserve({ray_room(rays), samples, live, entries, grid}, stream);
     FieldFrame &f = frame;
     const FieldBuffers &b = buffers;
     f.shape = shape;
@@ -83,15 +146,16 @@ struct FieldEngine::Impl {
     f.bits = b.bits.data();
     f.coarse = b.coarse.data();
     f.rays = static_cast<uint32_t>(rays);
-    f.ray_capacity = static_cast<uint32_t>(whole_warps(rays));
+    f.ray_capacity = static_cast<uint32_t>(ray_room(rays));
     f.sample_capacity = static_cast<uint32_t>(samples);
     f.live_capacity = static_cast<uint32_t>(live);
     f.status = b.status.data();
+    f.totals = nullptr;
     f.ray = b.ray.data();
     f.train = b.train.data();
     f.ray_bias = b.ray_bias.data();
-    f.ray_samples = b.ray_samples.data();
-    f.sample_begin = b.sample_begin.data();
+    f.round_counts = b.round_counts.data();
+    f.round_begins = b.round_begins.data();
     f.ray_live = b.ray_live.data();
     f.live_begin = b.live_begin.data();
     f.ray_exposure = b.ray_exposure.data();
@@ -126,10 +190,10 @@ struct FieldEngine::Impl {
     fill_zero(f.status, sizeof(FieldStatus), stream);
   }
 
-  // After `begin`.
-  void set_march(const MarchOptions &options, Stream stream) {
+  // After `begin`. The slot must not be in use by work that is still under way.
+  void set_march(const MarchOptions &options, const Slot &slot, Stream stream) {
     if (march_count == 0 || std::memcmp(&march_now, &options, sizeof(options)) != 0) {
-      float *t = march_staging, *dt = march_staging + kMostSteps;
+      float *t = slot.march, *dt = slot.march + kMostSteps;
       march_now = options;
       march_count = recon::for_march_steps(options, [&](int i, float at, float step) {
         t[i] = at;
@@ -147,63 +211,54 @@ struct FieldEngine::Impl {
   void set_rates(const StepOptions &o, Stream stream) {
     if (rates_beta1 == o.beta1 && rates_beta2 == o.beta2)
       return;
-    std::vector<float> rates(kAdamRates);
+    if (rates_beta1 != 0.0f || rates_beta2 != 0.0f)
+      synchronise(stream); // others may be on their way; they are the same all through a training
     double p1 = 1.0, p2 = 1.0;
-    for (float &r : rates) {
+    for (int i = 0; i < kAdamRates; ++i) {
       p1 *= static_cast<double>(o.beta1);
       p2 *= static_cast<double>(o.beta2);
-      r = static_cast<float>(std::sqrt(1.0 - p2) / (1.0 - p1));
+      rates[i] = static_cast<float>(std::sqrt(1.0 - p2) / (1.0 - p1));
     }
-    copy_to_device(buffers.rates.data(), rates.data(), kAdamRates * sizeof(float), stream);
-    synchronise(stream); // the list is gone after this
+    copy_to_device(buffers.rates.data(), rates, kAdamRates * sizeof(float), stream);
     rates_beta1 = o.beta1;
     rates_beta2 = o.beta2;
   }
 
   void trace(Stream stream) {
-    march(frame, stream);
-    encode(frame, stream);
-    evaluate_density(frame, stream);
-    blend_rays(frame, stream);
+    for (int round = 0; round < kRounds; ++round) {
+      march(frame, round, stream);
+      encode(frame, stream);
+      evaluate_density(frame, stream);
+      blend_rays(frame, round, stream);
+    }
+    list_live(frame, stream);
     forward_live(frame, stream);
+  }
+
+  // Forward and backward on rays that `make` makes, after `begin` and `set_march`.
+  template <class Make>
+  void differentiate(float huber_delta, float *rendered, Stream stream, Make &&make) {
+    make();
+    trace(stream);
+    ray_losses(frame, huber_delta, rendered, stream);
+    backward_live(frame, stream);
+    weight_gradients(frame, stream);
+    scatter(frame, stream);
   }
 
   // Waits. Whether the batch was complete; if not, there is more room for the next one.
   bool finish(Stream stream) {
-    copy_to_host(mirror, frame.status, sizeof(FieldStatus), stream);
+    copy_to_host(own.status, frame.status, sizeof(FieldStatus), stream);
     synchronise(stream);
-    if (mirror->overflow == 0)
-      return true;
-    auto grown = [](int64_t room, int64_t wanted) {
-      if (wanted > kMostSamples)
-        throw OutOfDeviceMemory("a batch of rays has " + std::to_string(wanted) +
-                                " samples, more than can be numbered");
-      return wanted > room ? whole_warps(wanted + wanted / 4) : room;
-    };
-    samples = grown(samples, mirror->wanted_samples);
-    live = grown(live, mirror->wanted_live);
-    return false;
+    const FieldStatus &s = *own.status;
+    if (s.overflow != 0)
+      make_room(s.wanted_samples, s.wanted_live);
+    return s.overflow == 0;
   }
 
-  // Forward and backward on rays that `make` makes.
-  template <class Make, class Use>
-  StepResult step(const FieldShape &shape, const FieldState &state, const MarchOptions &options,
-                  float huber_delta, int64_t rays, float *rendered, Stream stream, Make &&make,
-                  Use &&use) {
-    if (rays > kMostSamples)
-      throw OutOfDeviceMemory("a step has too many rays");
-    do {
-      begin(shape, {state.table_half, state.mlp}, rays, shape.offset[kLevels], shape.grid, stream);
-      set_march(options, stream);
-      make();
-      trace(stream);
-      ray_losses(frame, huber_delta, rendered, stream);
-      backward_live(frame, stream);
-      weight_gradients(frame, stream);
-      scatter(frame, stream);
-      use();
-    } while (!finish(stream));
-    return {mirror->loss, mirror->error, mirror->marched, mirror->live};
+  void make_room(int64_t wanted_samples, int64_t wanted_live) {
+    samples = grown(samples, wanted_samples);
+    live = grown(live, wanted_live);
   }
 };
 
@@ -242,34 +297,77 @@ void FieldEngine::update_grid(const FieldShape &shape, const FieldWeights &weigh
   set_occupancy(shape, bits, stream);
 }
 
-StepResult FieldEngine::train_step(const FieldShape &shape, const FieldState &state,
-                                   const MarchOptions &march, const StepOptions &options,
-                                   Stream stream) {
+void FieldEngine::train_step(const FieldShape &shape, const FieldState &state,
+                             const MarchOptions &march, const StepOptions &options, Stream stream) {
   Impl &e = *impl_;
-  return e.step(
-      shape, state, march, options.huber_delta, options.rays, nullptr, stream,
-      [&] {
-        e.set_rates(options, stream);
-        random_rays(e.frame, {e.images.data(), e.image_count}, state.exposure, options, stream);
-      },
-      [&] {
-        update_table(e.frame, state, options, e.buffers.rates.data(), stream);
-        update_networks(e.frame, state, options, e.image_count, stream);
-      });
+  if (e.under_way == Impl::kSlots)
+    throw std::logic_error("the results of earlier steps must be taken first");
+  std::unique_ptr<Slot> &next = e.slots[(e.oldest + e.under_way) % Impl::kSlots];
+  if (next == nullptr)
+    next = std::make_unique<Slot>();
+  const Slot &slot = *next; // the result of its last step was taken: the device is past it
+  e.begin(shape, {state.table_half, state.mlp}, options.rays, shape.offset[kLevels], shape.grid,
+          stream);
+  e.frame.totals = e.buffers.totals.data();
+  e.set_march(march, slot, stream);
+  e.set_rates(options, stream);
+  e.differentiate(options.huber_delta, nullptr, stream, [&] {
+    random_rays(e.frame, {e.images.data(), e.image_count}, state.exposure, options, stream);
+  });
+  update_table(e.frame, state, options, e.buffers.rates.data(), stream);
+  update_networks(e.frame, state, options, e.image_count, stream);
+  copy_to_host(slot.status, e.frame.status, sizeof(FieldStatus), stream);
+  event_record(slot.copied, stream);
+  ++e.under_way;
 }
 
-StepResult FieldEngine::gradients(const FieldShape &shape, const FieldState &state,
-                                  const MarchOptions &march, const StepOptions &options,
-                                  const RayBatch &rays, float *table, float *mlp, float *exposure,
-                                  float *color, Stream stream) {
+FieldResult FieldEngine::take_result() {
   Impl &e = *impl_;
-  return e.step(
-      shape, state, march, options.huber_delta, rays.n, color, stream,
-      [&] { given_rays(e.frame, rays, state.exposure, stream); },
-      [&] {
-        read_table_gradients(e.frame, table, stream);
-        read_network_gradients(e.frame, state, options, e.image_count, mlp, exposure, stream);
-      });
+  if (e.under_way == 0)
+    throw std::logic_error("no step is under way");
+  const Slot &slot = *e.slots[e.oldest];
+  event_wait(slot.copied);
+  e.oldest = (e.oldest + 1) % Impl::kSlots;
+  --e.under_way;
+  return result_of(*slot.status);
+}
+
+FieldDrained FieldEngine::drain(Stream stream) {
+  Impl &e = *impl_;
+  if (!e.started)
+    return {};
+  copy_to_host(e.totals, e.buffers.totals.data(), sizeof(FieldTotals), stream);
+  synchronise(stream);
+  const FieldTotals now = *e.totals, before = e.drained;
+  e.drained = now;
+  return {now.loss - before.loss, static_cast<int64_t>(now.losses - before.losses),
+          static_cast<int64_t>(now.skipped - before.skipped)};
+}
+
+void FieldEngine::set_room(const FieldRoom &room) {
+  impl_->samples = whole_warps(std::clamp(room.samples, kLeastSamples, kMostSamples));
+  impl_->live = whole_warps(std::clamp<int64_t>(room.live, 1, kMostSamples));
+}
+
+void FieldEngine::make_room(int64_t samples, int64_t live) { impl_->make_room(samples, live); }
+
+FieldRoom FieldEngine::room() const { return {impl_->samples, impl_->live}; }
+
+FieldResult FieldEngine::gradients(const FieldShape &shape, const FieldState &state,
+                                   const MarchOptions &march, const StepOptions &options,
+                                   const RayBatch &rays, float *table, float *mlp, float *exposure,
+                                   float *color, Stream stream) {
+  Impl &e = *impl_;
+  do {
+    e.begin(shape, {state.table_half, state.mlp}, rays.n, shape.offset[kLevels], shape.grid,
+            stream);
+    e.set_march(march, e.own, stream);
+    e.differentiate(options.huber_delta, color, stream,
+                    [&] { given_rays(e.frame, rays, state.exposure, stream); });
+    read_table_gradients(e.frame, table, stream);
+    read_network_gradients(e.frame, state, options, e.image_count, mlp, exposure, stream);
+  } while (!e.finish(stream));
+  return result_of(*e.own.status);
 }
 
 void FieldEngine::query(const FieldShape &shape, const FieldWeights &weights, int64_t n,
@@ -300,7 +398,7 @@ void FieldEngine::render(const FieldShape &shape, const FieldWeights &weights,
   for (int64_t first = 0; first < pixels; first += kRenderRays)
     do {
       e.begin(shape, weights, std::min(kRenderRays, pixels - first), 0, 0, stream);
-      e.set_march(march, stream);
+      e.set_march(march, e.own, stream);
       view_rays(e.frame, view, near, first, stream);
       e.trace(stream);
       shade_rays(e.frame, background, first, color, alpha, depth, stream);

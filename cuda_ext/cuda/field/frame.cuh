@@ -1,8 +1,9 @@
 // What the stages of the field engine share: device pointers, passed to kernels by value.
 //
-// Rays take samples; the density of all samples is evaluated; those with a blending weight that
-// counts are "live": they alone have a colour, activations and gradients. Samples and live samples
-// lie in the order of rays and of distance, whatever the order of threads.
+// Rays take samples in rounds, a few each, and the density of a round's samples is evaluated before
+// the rays that have not ended take more. Samples with a blending weight that counts are "live":
+// they alone have a colour, activations and gradients. Samples lie in the order of rounds, rays and
+// distance, live samples in that of rays and distance, whatever the order of threads.
 #pragma once
 
 #include "cuda/platform.cuh"
@@ -32,6 +33,16 @@ using recon_types::StepOptions;
 
 constexpr int kFieldThreads = 128;
 constexpr int kColors = 3;
+// Rounds, and the samples that a ray takes in each but the last, in which it takes all that are
+// left. Most rays of a trained field end within the first: what lies behind their ends in a round
+// is evaluated for nothing, and each round is six launches.
+constexpr int kRounds = 5;
+RECON_FN uint32_t round_samples(int round) {
+  return round == kRounds - 1 ? 0xffffffffu : round < 2 ? 8u : 8u << (round - 1);
+}
+// Numbers of samples are known to the device alone: kernels over them are launched with blocks for
+// all that there is room for, up to so many, which then go on to further samples.
+constexpr uint32_t kMostBlocks = 2048;
 // Live samples are shared out to so many blocks, each of which sums weight gradients by itself.
 constexpr int kChunks = 64;
 constexpr int kChunkTile = 32; // live samples that such a block takes at a time
@@ -45,12 +56,20 @@ inline int64_t cube(int64_t side) { return side * side * side; }
 
 // What the device knows of a batch of rays and the host does not, until it asks.
 struct FieldStatus {
-  uint32_t samples, live; // that there was room for
-  uint32_t marched;       // samples in front of the ends of their rays
-  uint32_t overflow;      // 1: samples or live samples were left out, the batch counts for nothing
+  uint32_t round_begin, samples; // the samples of this round: from the first up to the second
+  uint32_t live;                 // that there was room for
+  uint32_t marched;              // samples in front of the ends of their rays
+  uint32_t overflow; // 1: samples or live samples were left out, the batch counts for nothing
+  // Wanted up to the round that found no room: the further ones were not begun.
   uint32_t wanted_samples, wanted_live;
   double loss, error; // sums over rays
   float threshold;    // of the occupancy grid
+};
+
+// Sums over all training steps of an engine.
+struct FieldTotals {
+  double loss;
+  uint64_t losses, skipped; // steps that counted, and those that did not
 };
 
 // Arrays with `_capacity` in their size are planes: one quantity of all samples, then the next.
@@ -63,11 +82,12 @@ struct FieldFrame {
   uint32_t rays, ray_capacity, sample_capacity, live_capacity;
 
   FieldStatus *status;
+  FieldTotals *totals;    // null where a batch is no training step
   RayState *ray;          // [rays]
   TrainRay *train;        // [rays]
   float *ray_bias;        // [kHidden][ray_capacity] what harmonics give the first colour layer
-  uint32_t *ray_samples;  // [rays] samples, then those in front of the ray's end
-  uint32_t *sample_begin; // [rays]
+  uint32_t *round_counts; // [kRounds][ray_capacity] samples, then those in front of the ray's end
+  uint32_t *round_begins; // [kRounds][ray_capacity]
   uint32_t *ray_live;     // [rays]
   uint32_t *live_begin;   // [rays]
   float *ray_exposure;    // [rays][3] gradients in the log gain of the ray's photo
@@ -101,6 +121,20 @@ struct FieldPhotos {
   int count;
 };
 
+// Blocks of a launch over up to `capacity` samples: see `for_samples`.
+inline uint32_t sample_blocks(uint32_t capacity) {
+  const uint32_t blocks = blocks_for(capacity, kFieldThreads);
+  return blocks < kMostBlocks ? blocks : kMostBlocks;
+}
+
+// Calls f(i) for i from `begin` up to `end`, shared out over the threads of such a launch.
+template <class F>
+__device__ __forceinline__ void for_samples(uint32_t begin, uint32_t end, F &&f) {
+  for (uint32_t i = begin + blockIdx.x * kFieldThreads + threadIdx.x; i < end;
+       i += gridDim.x * kFieldThreads)
+    f(i);
+}
+
 // The stages, in order. All work is put into the stream; none waits for it.
 void random_rays(const FieldFrame &f, const FieldPhotos &photos, const float *exposure,
                  const StepOptions &options, Stream stream);
@@ -116,17 +150,20 @@ void point_samples(const FieldFrame &f, const float *points, const float *direct
 // What such samples came to, in rows from `first` on; null outputs are skipped.
 void read_points(const FieldFrame &f, int64_t first, float *encoded, float *density, float *color,
                  Stream stream);
-void march(const FieldFrame &f, Stream stream);
+// The samples of a round; before them, in round 0, none.
+void march(const FieldFrame &f, int round, Stream stream);
 void encode(const FieldFrame &f, Stream stream);
-// Exponent and opacity of the density of all samples.
+// Exponent and opacity of the density of the round's samples.
 void evaluate_density(const FieldFrame &f, Stream stream);
-// Blending weights, and the list of live samples.
-void blend_rays(const FieldFrame &f, Stream stream);
+// Their blending weights, and how far their rays have come.
+void blend_rays(const FieldFrame &f, int round, Stream stream);
+// After the last round: the list of live samples.
+void list_live(const FieldFrame &f, Stream stream);
 // Makes every sample live.
 void take_all(const FieldFrame &f, Stream stream);
 void forward_live(const FieldFrame &f, Stream stream);
-// The loss, and the gradients that the live samples' networks begin with. `rendered` (rays, 3) or
-// null.
+// The loss, added to the totals, and the gradients that the live samples' networks begin with.
+// `rendered` (rays, 3) or null.
 void ray_losses(const FieldFrame &f, float huber_delta, float *rendered, Stream stream);
 // Pixels of a view from `first` on; `depth` may be null.
 void shade_rays(const FieldFrame &f, const float background[3], int64_t first, float *color,

@@ -85,7 +85,7 @@ __global__ void __launch_bounds__(kFieldThreads)
 __global__ void __launch_bounds__(kScanWidth)
     pick_scan_kernel(FieldFrame f, uint32_t *counts, uint32_t blocks) {
   const uint64_t total = scan_lists(counts, counts, blocks);
-  if (threadIdx.x == 0)
+  if (threadIdx.x == 0) // there is room for a slab; it is one round
     f.status->samples = admit(total, f.sample_capacity, &f.status->wanted_samples);
 }
 
@@ -111,11 +111,10 @@ __global__ void __launch_bounds__(kFieldThreads)
 
 __global__ void __launch_bounds__(kFieldThreads)
     store_cells_kernel(FieldFrame f, float *density, float decay) {
-  const uint32_t s = blockIdx.x * kFieldThreads + threadIdx.x;
-  if (s >= f.status->samples)
-    return;
-  float &d = density[f.owner[s]];
-  d = recon::max_(d * decay, recon::density_activation(f.raw[s]));
+  for_samples(0, f.status->samples, [&](uint32_t s) {
+    float &d = density[f.owner[s]];
+    d = recon::max_(d * decay, recon::density_activation(f.raw[s]));
+  });
 }
 
 // Opacity of a step through a cell.
@@ -194,8 +193,8 @@ void pick_cells(const FieldFrame &f, const float *density, const GridOptions &o,
 }
 
 void store_cells(const FieldFrame &f, float *density, const GridOptions &o, Stream stream) {
-  RECON_LAUNCH(store_cells_kernel, blocks_for(f.sample_capacity, kFieldThreads), kFieldThreads,
-               stream, f, density, o.decay);
+  RECON_LAUNCH(store_cells_kernel, sample_blocks(f.sample_capacity), kFieldThreads, stream, f,
+               density, o.decay);
 }
 
 void threshold_cells(const FieldFrame &f, const float *density, const GridOptions &o, double *parts,

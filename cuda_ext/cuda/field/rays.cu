@@ -64,7 +64,7 @@ __global__ void __launch_bounds__(kFieldThreads)
     point_samples_kernel(FieldFrame f, const float *points, const float *directions) {
   const uint32_t r = blockIdx.x * kFieldThreads + threadIdx.x;
   if (r == 0)
-    f.status->samples = f.status->wanted_samples = f.rays;
+    f.status->samples = f.status->wanted_samples = f.rays; // of one round
   if (r >= f.rays)
     return;
   float p[3], u[3];

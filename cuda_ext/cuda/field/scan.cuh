@@ -6,22 +6,32 @@
 namespace recon_cuda {
 
 constexpr int kScanWidth = 1024;
+constexpr uint32_t kScanEach = 8; // lists of a thread at a time: a block alone must not take long
 
-// One block of kScanWidth threads: begin[i] = sum of counts before i, for n lists. Returns the sum
-// of all, in every thread. The two may be the same array.
-__device__ __forceinline__ uint64_t scan_lists(const uint32_t *counts, uint32_t *begin,
-                                               uint32_t n) {
-  uint64_t before = 0;
-  for (uint32_t first = 0; first < n; first += kScanWidth) {
-    const uint32_t i = first + threadIdx.x;
+// One block of kScanWidth threads: begin[i] = `first` + sum of counts before i, for n lists.
+// Returns `first` + the sum of all, in every thread. The two may be the same array.
+__device__ __forceinline__ uint64_t scan_lists(const uint32_t *counts, uint32_t *begin, uint32_t n,
+                                               uint64_t first = 0) {
+  for (uint32_t start = 0; start < n; start += kScanWidth * kScanEach) {
+    const uint32_t mine = start + threadIdx.x * kScanEach;
+    uint32_t count[kScanEach];
+    uint64_t own = 0;
+#pragma unroll
+    for (uint32_t k = 0; k < kScanEach; ++k) {
+      count[k] = mine + k < n ? counts[mine + k] : 0u;
+      own += count[k];
+    }
     uint64_t total;
-    const uint64_t sum =
-        before + block_exclusive_sum<uint64_t, kScanWidth>(i < n ? counts[i] : 0u, total);
-    if (i < n)
-      begin[i] = static_cast<uint32_t>(sum);
-    before += total;
+    uint64_t at = first + block_exclusive_sum<uint64_t, kScanWidth>(own, total);
+#pragma unroll
+    for (uint32_t k = 0; k < kScanEach; ++k) {
+      if (mine + k < n)
+        begin[mine + k] = static_cast<uint32_t>(at);
+      at += count[k];
+    }
+    first += total;
   }
-  return before;
+  return first;
 }
 
 // The number of a list's elements that there is room for, and whether it is all of them. More than
