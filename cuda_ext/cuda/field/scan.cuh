@@ -6,7 +6,7 @@
 namespace recon_cuda {
 
 constexpr int kScanWidth = 1024;
-constexpr uint32_t kScanEach = 8; // lists of a thread at a time: a block alone must not take long
+constexpr uint32_t kScanEach = 4; // lists of a thread at a time: a block alone must not take long
 
 // One block of kScanWidth threads: begin[i] = `first` + sum of counts before i, for n lists.
 // Returns `first` + the sum of all, in every thread. The two may be the same array.
