@@ -305,6 +305,26 @@ def test_more_photos_get_more_steps_where_a_preset_says_so(scene: PosedScene) ->
     assert finished.step == 3 * len(scene.train_views)
 
 
+def test_objects_can_start_from_their_hull_alone(
+    scene: PosedScene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = 0
+
+    def dense_points(*_: object, **__: object) -> SparsePoints:
+        nonlocal asked
+        asked += 1
+        return SparsePoints(np.zeros((0, 3), np.float32), np.zeros((0, 3), np.uint8))
+
+    monkeypatch.setattr("recon.splat.train.dense_points", dense_points)
+    thing = dataclasses.replace(scene, background=(0.0, 0.0, 0.0))
+    place = dataclasses.replace(scene, background=None)
+    for where, dense_objects, wanted in ((thing, False, 0), (thing, True, 1), (place, False, 1)):
+        asked = 0
+        options = small_options(steps=1, dense_share=0.25, dense_objects=dense_objects)
+        list(SplatTrainer(where, options).run())
+        assert asked == wanted
+
+
 def test_a_few_seconds_go_into_steps_alone() -> None:
     draft = splat_preset("draft")
     hurried = dataclasses.replace(draft, time_budget=5.0).for_budget()

@@ -55,6 +55,8 @@ class SplatOptions:
         ssim_weight: weight of D-SSIM against L1.
         dense_share: share of `max_splats` that training starts with, from a dense cloud where the
             sparse one has fewer; 0, as with a budget under 12 seconds, for the sparse cloud alone.
+        dense_objects: the same for photos with alpha, whose sparse cloud is the object's visual
+            hull; without, that serves alone.
         init_opacity: of the first splats.
         opacity_reg, scale_reg: weights of mean opacity and mean scale in the loss.
         prune_opacity: splats under it are removed when the set changes.
@@ -82,6 +84,7 @@ class SplatOptions:
     antialias: bool = False
     ssim_weight: float = 0.2
     dense_share: float = 0.25
+    dense_objects: bool = True
     init_opacity: float = 0.3
     opacity_reg: float = 0.01
     scale_reg: float = 0.01
@@ -121,10 +124,12 @@ class SplatOptions:
 _MOST_STEPS = 30_000
 _HURRY = 12.0  # seconds
 
+# Long trainings find an object's surfaces better from its hull and through coarser images.
+_LONG = SplatOptions(start_factor=4.0, dense_objects=False)
 _PRESETS: dict[str, SplatOptions] = {
     "draft": SplatOptions(steps=2000, max_splats=50_000),
-    "standard": SplatOptions(steps=7000, max_splats=150_000),
-    "high": SplatOptions(steps=12_000, steps_per_photo=280, max_splats=250_000),
+    "standard": replace(_LONG, steps=7000, max_splats=150_000),
+    "high": replace(_LONG, steps=12_000, steps_per_photo=280, max_splats=250_000),
 }
 
 

@@ -87,7 +87,7 @@ class SplatTrainer(LoopTrainer):
     def _densify_start(self) -> None:
         """Start from points on all surfaces; the sparse cloud served until now, for a look."""
         options, scene = self._options, self._scene
-        if options.dense_share == 0:
+        if options.dense_share == 0 or (scene.background is not None and not options.dense_objects):
             return
         effort = dense_effort(options)
         photos = self._targets.small(effort.photos, effort.long_side)
