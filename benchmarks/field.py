@@ -18,7 +18,7 @@ from pathlib import Path
 import torch
 
 from recon.kernels import native_cpu
-from recon.kernels.field_engine import FieldState, NativeFieldEngine, TrainImage
+from recon.kernels.field_engine import NativeFieldEngine
 from recon.kernels.field_ops import (
     COLOR_OUT,
     FEATURES,
@@ -31,6 +31,7 @@ from recon.kernels.field_ops import (
     March,
     StepSettings,
 )
+from recon.kernels.field_tensors import FieldState, TrainImage
 from recon.kernels.native_field import FieldEngine
 from recon.kernels.ops import PinholeView
 from recon.nerf.state import initial_state

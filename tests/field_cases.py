@@ -6,13 +6,7 @@ from typing import TypeVar
 
 import torch
 
-from recon.kernels.field_engine import (
-    FieldState,
-    FieldWeights,
-    NativeFieldEngine,
-    Rays,
-    TrainImage,
-)
+from recon.kernels.field_engine import NativeFieldEngine
 from recon.kernels.field_ops import (
     FEATURES,
     LEVELS,
@@ -22,6 +16,7 @@ from recon.kernels.field_ops import (
     March,
     StepSettings,
 )
+from recon.kernels.field_tensors import FieldState, FieldWeights, Rays, TrainImage
 from recon.kernels.ops import PinholeView
 from recon.nerf import reference
 

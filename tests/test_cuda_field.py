@@ -25,8 +25,9 @@ from host_exec import CPU, ORDERS, host_cuda
 
 from recon.errors import TrainingError
 from recon.kernels import native_cuda_field, native_field
-from recon.kernels.field_engine import FieldState, NativeFieldEngine
+from recon.kernels.field_engine import NativeFieldEngine
 from recon.kernels.field_ops import FEATURES, FieldShape, StepResult, StepSettings
+from recon.kernels.field_tensors import FieldState
 from recon.kernels.ops import PinholeView
 
 # Room for few samples: launches are sized for the room, which costs here even where it is not used.

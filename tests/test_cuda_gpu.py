@@ -20,8 +20,8 @@ from field_cases import (
 from splat_cases import FIELDS, cast, make_splats, make_view, reference_case, weighted_sum
 
 from recon.kernels import layout
-from recon.kernels.field_engine import Rays
 from recon.kernels.field_ops import StepSettings
+from recon.kernels.field_tensors import Rays
 from recon.kernels.ops import RasterOptions, SplatTensors
 from recon.kernels.registry import field_engine, get_backend, probe
 

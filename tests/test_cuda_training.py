@@ -14,8 +14,9 @@ from safetensors.torch import load_file
 
 from recon.errors import TrainingError
 from recon.kernels import native_cuda_field, native_field
-from recon.kernels.field_engine import FieldState, NativeFieldEngine
+from recon.kernels.field_engine import NativeFieldEngine
 from recon.kernels.field_ops import FieldShape, March, StepResult, StepSettings
+from recon.kernels.field_tensors import FieldState
 from recon.kernels.gsplat_backend import GsplatBackend
 from recon.model import CheckpointEvent, NoticeEvent, StepEvent
 from recon.nerf import NerfModel, NerfOptions, NerfTrainer

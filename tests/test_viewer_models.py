@@ -21,8 +21,8 @@ from recon.viewer.shown import render_shown
 from recon.viewer.workspace import NamedModel
 
 try:
-    from recon.kernels.field_engine import FieldWeights
     from recon.kernels.field_ops import FEATURES, WEIGHTS, FieldShape, March
+    from recon.kernels.field_tensors import FieldWeights
     from recon.nerf import NerfModel
     from recon.splat import SplatModel
     from recon.viewer.models import LazyModel, _edit, save_edit

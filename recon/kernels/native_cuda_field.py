@@ -14,7 +14,7 @@ import torch
 
 from recon.kernels import native_field
 from recon.kernels.engine import StepTotals
-from recon.kernels.field_engine import FieldState, NativeFieldEngine, TrainImage
+from recon.kernels.field_engine import NativeFieldEngine
 from recon.kernels.field_ops import (
     RECORD,
     WEIGHTS,
@@ -23,6 +23,7 @@ from recon.kernels.field_ops import (
     StepResult,
     StepSettings,
 )
+from recon.kernels.field_tensors import FieldState, TrainImage
 from recon.kernels.memory import GuardedEngine, give_back_cache, require_free
 from recon.kernels.native_cuda import load_native, stream_of
 

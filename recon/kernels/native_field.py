@@ -11,8 +11,9 @@ import torch
 
 from recon.errors import BackendUnavailable
 from recon.kernels.engine import StepTotals
-from recon.kernels.field_engine import FieldState, NativeFieldEngine
+from recon.kernels.field_engine import NativeFieldEngine
 from recon.kernels.field_ops import FieldShape, March, StepResult, StepSettings
+from recon.kernels.field_tensors import FieldState
 
 try:
     from recon.kernels import _native

@@ -13,8 +13,8 @@ from typing import Any
 import torch
 
 from recon.errors import FormatError
-from recon.kernels.field_engine import FieldState, FieldWeights
 from recon.kernels.field_ops import FEATURES, RECORD, WEIGHTS, FieldShape, StepResult
+from recon.kernels.field_tensors import FieldState, FieldWeights
 from recon.nerf.pace import PastStep
 from recon.nerf.region import Region
 from recon.training.checkpoint import read_checkpoint, write_checkpoint

@@ -8,7 +8,7 @@ import torch
 
 from recon.errors import TrainingError
 from recon.formats.images import load_mask8, load_rgba8
-from recon.kernels.field_engine import TrainImage
+from recon.kernels.field_tensors import TrainImage
 from recon.kernels.layout import pinhole_view
 from recon.scene import PosedScene, View
 

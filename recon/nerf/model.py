@@ -17,8 +17,8 @@ from safetensors.torch import load_file, save_file
 
 from recon.errors import FormatError
 from recon.geometry import Camera
-from recon.kernels.field_engine import FieldWeights
 from recon.kernels.field_ops import FEATURES, WEIGHTS, FieldShape, March
+from recon.kernels.field_tensors import FieldWeights
 from recon.kernels.layout import pinhole_view
 from recon.kernels.memory import typed_out_of_memory
 from recon.kernels.registry import field_engine

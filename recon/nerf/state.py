@@ -7,8 +7,8 @@ import math
 import numpy as np
 import torch
 
-from recon.kernels.field_engine import FieldState, FieldWeights
 from recon.kernels.field_ops import FEATURES, LAYERS, RECORD, FieldShape
+from recon.kernels.field_tensors import FieldState, FieldWeights
 
 _TABLE_SPREAD = 1e-4
 _CHANNELS = 3

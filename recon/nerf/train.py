@@ -10,8 +10,8 @@ import torch
 
 from recon.errors import TrainingError
 from recon.kernels import native_cpu
-from recon.kernels.field_engine import FieldState, TrainImage
 from recon.kernels.field_ops import FieldShape, March, StepSettings
+from recon.kernels.field_tensors import FieldState, TrainImage
 from recon.kernels.memory import typed_out_of_memory
 from recon.kernels.registry import field_engine
 from recon.nerf import schedule
