@@ -12,9 +12,10 @@ from test_viewer_support import ball_content, ball_scene
 
 from recon.errors import OptionError, RunDirError
 from recon.viewer.overlays import frustum_scale
+from recon.viewer.photos import Photos
 from recon.viewer.run import greeting, load_in_background, read_curve, read_scores
 from recon.viewer.server import ServerOptions, ViewerServer, free_port, is_loopback
-from recon.viewer.workspace import Content, Photos, Workspace
+from recon.viewer.workspace import Content, Workspace
 
 # Content.
 

@@ -21,13 +21,14 @@ from recon.viewer.look import Look
 from recon.viewer.opening import Opening
 from recon.viewer.origin import refusing_strangers
 from recon.viewer.panels import Panels
+from recon.viewer.photos import Photos
 from recon.viewer.request import Pace
 from recon.viewer.scheduler import RenderScheduler
 from recon.viewer.session import Session
 from recon.viewer.tab_explore import configure_theme
 from recon.viewer.tab_training import TrainingControl
 from recon.viewer.wire import guarded
-from recon.viewer.workspace import Content, Photos, Workspace
+from recon.viewer.workspace import Content, Workspace
 
 PORTS_TRIED = 50
 PANEL_WIDTH = 340
