@@ -16,7 +16,14 @@ from recon.cli.run_fit import run
 from recon.errors import ReconError, RunDirError
 from recon.fit.events import StageProgress, StageStarted, Training, TrainingStarted
 from recon.model import EvalEvent, FinishedEvent, RadianceModel, StepEvent, TrainEvent
-from recon.viewer.governor import INTERVAL, LEAST_RENDERING, MOST, Governor, HelperClock
+from recon.viewer.governor import (
+    INTERVAL,
+    LEAST_RENDERING,
+    MOST,
+    MOST_OWED,
+    Governor,
+    HelperClock,
+)
 from recon.viewer.live import CURVE_POINTS, LiveView
 from recon.viewer.server import ServerOptions
 
@@ -239,7 +246,10 @@ def test_the_governor_takes_what_else_costs_from_the_rendering() -> None:
     assert shares[-1] == LEAST_RENDERING
     now += INTERVAL
     governor.tick()
-    assert shares[-1] == pytest.approx(MOST), "old costs do not count again"
+    assert shares[-1] == LEAST_RENDERING, "what was spent beyond is paid back"
+    now += MOST_OWED / MOST
+    governor.tick()
+    assert shares[-1] == pytest.approx(MOST), "and then it is forgotten"
 
 
 def test_a_helper_is_measured_and_the_caller_and_the_renderer_are_not() -> None:
