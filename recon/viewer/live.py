@@ -138,11 +138,21 @@ class LiveView:
         ended = TrainingState("ended", "Finished and saved.", 1.0)
         self._workspace.update(lambda now: replace(content, title=now.title, training=ended))
 
-    def fail(self, error: Exception) -> None:
-        """The fit ended with an error: the pages must tell. Returns when they had time to."""
+    def fail(self, text: str, *, stays: bool) -> None:
+        """The fit ended with an error: the pages tell it in these words, and whether the server
+        stays. If it does not, returns when they had time to."""
         self._ungoverned()
-        self._workspace.fail(f"The fit ended with an error.\n{error}")
-        if self.server.watched:
+        self._trainer = None
+        until = "This page is served until Ctrl-C in the terminal."
+        end = until if stays else "The viewer has ended, too."
+        note = f"The fit ended with an error.\n\n{text}\n\n{end}"
+
+        def change(content: Content) -> Content:
+            training = replace(content.training or TrainingState(), state="ended", text=note)
+            return replace(content, phase="failed", note=note, training=training)
+
+        self._workspace.update(change)
+        if self.server.watched and not stays:
             time.sleep(PARTING_SECONDS)
 
     def close(self) -> None:

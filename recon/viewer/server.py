@@ -53,7 +53,11 @@ class ServerOptions:
 
 
 class ViewerServer:
-    """Serves a workspace until `stop`. Usable as a context manager."""
+    """Serves a workspace until `stop`. Usable as a context manager.
+
+    Attributes:
+        visited: a page is open, or was.
+    """
 
     def __init__(
         self,
@@ -65,6 +69,7 @@ class ViewerServer:
     ) -> None:
         self.workspace = workspace
         self.options = options or ServerOptions()
+        self.visited = False
         port = free_port(self.options.host, self.options.port)
         self.scheduler = RenderScheduler(pace, allowance)
         self._photos = Photos()
@@ -148,6 +153,7 @@ class ViewerServer:
         look = Look(dark=self.options.dark)
         session = Session(client, self.workspace, self.scheduler, self._photos, look)
         panels = Panels(session, self.options.readonly, self._training)
+        self.visited = True
         with self._lock:
             self._panels[client.client_id] = panels
         # The first picture before the panels: that is what people wait for. Only now, since what
