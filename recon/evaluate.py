@@ -15,13 +15,13 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
-from recon.errors import FormatError, TrainingError
-from recon.formats.images import load_rgb8
+from recon.errors import TrainingError
+from recon.formats.images import load_counted, load_rgb8
 from recon.metrics import MIN_SSIM_SIDE, SSIM_DEFINITION, psnr, ssim, whole_windows
 from recon.model import RadianceModel, RenderOptions
-from recon.scene import PosedScene, View
+from recon.scene import PosedScene
 
 TRUTH_FOLDER = "truth"
 # What stands in eval.json beside the figures, so that they can be compared with others.
@@ -184,7 +184,7 @@ def evaluate(
         if renders_dir is not None:
             save_png(renders_dir / model.method / files[view.name], to_rgb8(color))
             save_png(renders_dir / TRUTH_FOLDER / files[view.name], truth)
-        mask = _load_mask(view, width, height)
+        mask = load_counted(view.mask_path, width, height) if view.mask_path else None
         reason = _why_not(width, height, mask)
         if reason:
             unscored[view.name] = reason
@@ -239,24 +239,6 @@ def save_png(path: Path, pixels: NDArray[np.uint8]) -> None:
     except BaseException:
         partial.unlink(missing_ok=True)
         raise
-
-
-def _load_mask(view: View, width: int, height: int) -> Mask | None:
-    """Which pixels count (height, width): those that no ignored pixel of the file falls into."""
-    if view.mask_path is None:
-        return None
-    try:
-        with Image.open(view.mask_path) as image:
-            keep = image.convert("L").point(lambda value: 255 if value else 0)
-            if keep.size != (width, height):
-                keep = keep.resize((width, height), Image.Resampling.BOX)
-            return np.asarray(keep) == 255
-    except (UnidentifiedImageError, OSError, ValueError, SyntaxError) as error:
-        raise FormatError(
-            f"this mask cannot be decoded ({error})",
-            where=view.mask_path,
-            remedy="remove the file or replace it with a good copy",
-        ) from error
 
 
 def _why_not(width: int, height: int, mask: Mask | None) -> str:

@@ -66,6 +66,10 @@ class PosedScene:
     background: tuple[float, float, float] | None = None
     failed: tuple[tuple[str, str], ...] = ()
 
+    def view(self, name: str) -> View | None:
+        """The view of a name."""
+        return next((v for v in self.views if v.name == name), None)
+
     @property
     def train_views(self) -> tuple[View, ...]:
         return tuple(v for v in self.views if v.split == "train")

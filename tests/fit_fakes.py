@@ -259,14 +259,15 @@ def fake_parts(*methods: FakeMethod, calls: Calls | None = None) -> FitParts:
 
 
 def main(words: list[str]) -> int:
-    """`recon fit` with fakes of both methods that take 20 ms a step."""
+    """`recon fit` with fakes of both methods, 20 ms a step; they fail at step FAKE_FAIL_AT."""
     import tyro
 
     from recon.cli.commands import Fit
     from recon.cli.run_fit import run
 
     try:
-        methods = (FakeMethod(delay=0.02), FakeMethod(delay=0.02, name="nerf"))
+        at = int(os.environ["FAKE_FAIL_AT"]) if "FAKE_FAIL_AT" in os.environ else None
+        methods = (FakeMethod(0.02, at), FakeMethod(0.02, at, name="nerf"))
         return run(tyro.cli(Fit, args=words), fake_parts(*methods))
     except ReconError as error:
         print(f"error: {error}", file=sys.stderr)

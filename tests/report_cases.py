@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -151,3 +152,20 @@ def events_of(method: str, psnrs: list[float], views: int = 3) -> str:
         for i, p in enumerate(psnrs, 1)
     ]
     return "".join(json.dumps(e) + "\n" for e in events)
+
+
+def with_mask(run: Path, name: str, columns: int) -> Path:
+    """The run with a mask that leaves out the first columns of a view; returns the mask's file."""
+    evals = json.loads((run / "eval.json").read_text())
+    for entry in evals.values():
+        entry["views"][name]["masked"] = True
+    (run / "eval.json").write_text(json.dumps(evals))
+    scene = make_scene([*evals["splat"]["views"], "t1.jpg", "t2.jpg"], run)
+    path = run / "masks" / "mask.png"
+    path.parent.mkdir()
+    mask = np.full((40, 60), 255, np.uint8)
+    mask[:, :columns] = 0
+    Image.fromarray(mask).save(path)
+    views = tuple(replace(v, mask_path=path if v.name == name else None) for v in scene.views)
+    save_scene(replace(scene, views=views), run)
+    return path

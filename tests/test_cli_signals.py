@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
@@ -15,6 +16,7 @@ from pathlib import Path
 
 import pytest
 from fit_fakes import make_photos
+from viewer_pages import hears, open_page
 
 from recon.fit.eventlog import read_events
 
@@ -173,6 +175,32 @@ def test_the_viewer_is_there_while_training_and_stays_until_ctrl_c(tmp_path: Pat
     code, out, err = finish(process)
     assert code == 0, err
     assert "held out" in out
+
+
+def test_a_fit_that_fails_says_so_on_the_page_until_ctrl_c(tmp_path: Path) -> None:
+    scene = make_photos(tmp_path / "scene")
+    words = ("--steps", "5000", "--view", "--port", "8920")
+    process = start(scene, *words, FAKE_POSE_SECONDS="3", FAKE_FAIL_AT="20")
+    try:
+        assert process.stderr is not None
+        address = next(line for line in process.stderr if "Viewer: http" in line)
+        port = int(address.split()[1].rpartition(":")[2])
+
+        async def visit() -> None:
+            async with open_page(port) as page:
+                assert await hears(page, b"the disk is full", b"What to do: free some space")
+                assert process.poll() is None
+            read_until(process, "Ctrl-C ends it")
+            async with open_page(port) as page:  # who comes back later is told as well
+                assert await hears(page, b"the disk is full", b"What to do: free some space")
+
+        asyncio.run(visit())
+        process.send_signal(signal.SIGINT)
+        code, _, err = finish(process)
+        assert code == 7, err
+        assert "Traceback" not in err
+    finally:
+        process.kill()
 
 
 def test_ctrl_c_in_the_report_step_ends_the_viewer_too(tmp_path: Path) -> None:

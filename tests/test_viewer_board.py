@@ -11,8 +11,9 @@ from recon.viewer.board import Board
 from recon.viewer.compare import ComparisonPicture, PhotoTask
 from recon.viewer.compose import place_panes
 from recon.viewer.gallery import Gallery
+from recon.viewer.photos import Photos
 from recon.viewer.request import Frame
-from recon.viewer.workspace import NamedModel, Photos
+from recon.viewer.workspace import NamedModel
 
 SIZE = (900, 600)
 TWO = (NamedModel("ball", "ball", BallModel()), NamedModel("dim", "dim", BallModel(dim=0.5)))

@@ -12,9 +12,16 @@ from test_viewer_support import ball_content, ball_scene
 
 from recon.errors import OptionError, RunDirError
 from recon.viewer.overlays import frustum_scale
-from recon.viewer.run import greeting, load_in_background, read_curve, read_scores
+from recon.viewer.photos import Photos
+from recon.viewer.run import (
+    eval_long_side,
+    greeting,
+    load_in_background,
+    read_curve,
+    read_scores,
+)
 from recon.viewer.server import ServerOptions, ViewerServer, free_port, is_loopback
-from recon.viewer.workspace import Content, Photos, Workspace
+from recon.viewer.workspace import Content, Workspace
 
 # Content.
 
@@ -29,6 +36,14 @@ def test_scores_are_read_and_rubbish_is_left_out() -> None:
     assert [row.method for row in rows] == ["splat"]
     assert rows[0].views["a.jpg"].psnr == 27.0
     assert rows[0].size == 1000
+
+
+def test_photos_of_several_sizes_are_compared_at_the_sizes_that_were_measured() -> None:
+    """Most photos are small, and none of them is enlarged: the large ones must not shrink."""
+    small, large = {"width": 64, "height": 48}, {"width": 72, "height": 96}
+    entry = {**small, "views": {"a": small, "b": small, "c": large, "d": 7, "e": {}}}
+    assert eval_long_side({"splat": entry, "bad": 3, "worse": {"views": []}}) == 96
+    assert eval_long_side({"splat": {**small, "views": {}}}) is None
 
 
 def test_scores_without_training_time_are_kept() -> None:

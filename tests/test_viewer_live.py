@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,12 +14,19 @@ from test_viewer_support import BallModel, ball_content, ball_scene
 
 from recon.cli.commands import Fit
 from recon.cli.run_fit import run
-from recon.errors import ReconError, RunDirError
+from recon.errors import RunDirError
 from recon.fit.events import StageProgress, StageStarted, Training, TrainingStarted
 from recon.model import EvalEvent, FinishedEvent, RadianceModel, StepEvent, TrainEvent
-from recon.viewer.governor import INTERVAL, LEAST_RENDERING, MOST, Governor, HelperClock
+from recon.viewer.governor import (
+    INTERVAL,
+    LEAST_RENDERING,
+    MOST,
+    MOST_OWED,
+    Governor,
+    HelperClock,
+)
 from recon.viewer.live import CURVE_POINTS, LiveView
-from recon.viewer.server import ServerOptions
+from recon.viewer.server import ServerOptions, ViewerServer
 
 
 class CountingTrainer:
@@ -204,20 +212,58 @@ def test_an_unreadable_result_is_told(live: LiveView, tmp_path: Path) -> None:
 
 
 def test_a_failed_fit_is_told(live: LiveView) -> None:
-    live.fail(RunDirError("the disk is full"))
-    assert live.server.workspace.content.phase == "failed"
-    assert "disk is full" in live.server.workspace.content.note
+    live(StageStarted("train_splat", 3, 5))
+    live.fail("the disk is full\n  What to do: free some space", stays=True)
+    content = live.server.workspace.content
+    assert content.phase == "failed"
+    assert content.training is not None
+    assert content.training.state == "ended", "nothing is left to pause or stop"
+    for told in (content.note, content.training.text):
+        assert "the disk is full\n  What to do: free some space" in told
+        assert "served until Ctrl-C" in told
+    live.fail("the disk is full", stays=False)
+    assert "The viewer has ended" in live.server.workspace.content.note
 
 
-def test_a_fit_that_fails_tells_the_pages_before_it_ends(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("visited", [True, False])
+def test_a_fit_that_fails_tells_page_and_terminal_alike_and_stays_for_those_who_looked(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    visited: bool,
 ) -> None:
-    told: list[Exception] = []
-    monkeypatch.setattr(LiveView, "fail", lambda _, error: told.append(error))
+    told: list[str] = []
+    waits: list[str] = []
+
+    def fail(_: LiveView, text: str, *, stays: bool) -> None:
+        assert stays == visited
+        told.append(text)
+
+    monkeypatch.setattr(LiveView, "fail", fail)
+    seen = property(lambda _: visited, lambda *_: None)
+    monkeypatch.setattr(ViewerServer, "visited", seen, raising=False)
+    monkeypatch.setattr("recon.viewer.run.wait_for_interrupt", lambda: waits.append("Ctrl-C"))
     command = Fit(make_photos(tmp_path / "scene"), view=True, port=8350)
-    with pytest.raises(ReconError) as raised:
-        run(command, fake_parts(FakeMethod(fail_at=3)))
-    assert told == [raised.value]
+    assert run(command, fake_parts(FakeMethod(fail_at=3))) == RunDirError.exit_code
+    (text,) = told
+    assert "What to do: free some space" in text
+    err = capsys.readouterr().err
+    assert f"error: {text}\n" in err
+    assert ("Ctrl-C ends it" in err.partition("error: ")[2]) == visited
+    assert waits == ["Ctrl-C"] * visited
+
+
+def test_a_bug_of_the_fit_is_told_with_the_file_that_has_the_details(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    told: list[str] = []
+    monkeypatch.setattr(LiveView, "fail", lambda _, text, *, stays: told.append(text))
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    parts = replace(fake_parts(), load_capture=lambda *_: 1 // 0)
+    assert run(Fit(make_photos(tmp_path / "scene"), view=True, port=8350), parts) == 1
+    (log,) = tmp_path.glob("recon-crash-*.log")
+    assert str(log) in told[0]
+    assert f"error: {told[0]}\n" in capsys.readouterr().err
 
 
 def test_the_governor_takes_what_else_costs_from_the_rendering() -> None:
@@ -239,7 +285,10 @@ def test_the_governor_takes_what_else_costs_from_the_rendering() -> None:
     assert shares[-1] == LEAST_RENDERING
     now += INTERVAL
     governor.tick()
-    assert shares[-1] == pytest.approx(MOST), "old costs do not count again"
+    assert shares[-1] == LEAST_RENDERING, "what was spent beyond is paid back"
+    now += MOST_OWED / MOST
+    governor.tick()
+    assert shares[-1] == pytest.approx(MOST), "and then it is forgotten"
 
 
 def test_a_helper_is_measured_and_the_caller_and_the_renderer_are_not() -> None:

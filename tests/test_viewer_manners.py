@@ -19,13 +19,14 @@ from test_export import make_run
 from test_viewer_support import OPTIONS, BallModel, ball_content
 from viewer_pages import PATIENCE, gets_picture, hears, open_page
 
-from recon.errors import OptionError, RunDirError
+from recon.errors import OptionError
 from recon.geometry import Camera
 from recon.model import RenderOptions, RenderOutput
 from recon.viewer.live import LiveView
 from recon.viewer.panels import Panels
 from recon.viewer.server import ServerOptions, ViewerServer
 from recon.viewer.tab_compare import CompareTab
+from recon.viewer.wording import as_markdown
 from recon.viewer.workspace import Workspace
 
 
@@ -162,13 +163,43 @@ def test_pages_hear_why_a_fit_failed_before_the_server_goes(
     async def watch() -> bool:
         async with open_page(live.server.port) as page:
             assert await gets_picture(page)
-            await asyncio.to_thread(live.fail, RunDirError("the disk is full"))
+            await asyncio.to_thread(live.fail, "the disk is full", stays=False)
             closing = asyncio.create_task(asyncio.to_thread(live.close))
             heard = await hears(page, b"the disk is full")
             await closing
             return heard
 
     assert asyncio.run(watch())
+
+
+def test_a_failure_while_the_panel_is_built_is_told_once(tmp_path: Path) -> None:
+    """Whoever waited to build it meanwhile must not put the words below the tabs as well."""
+    workspace = Workspace(ball_content(tmp_path))
+
+    async def visit() -> None:
+        async with open_page(server.port) as page:
+            assert await gets_picture(page)
+            (panels,) = server._panels.values()
+            until(lambda: panels._built, "the panel")
+            workspace.fail("the disk is full")
+            await asyncio.to_thread(panels.build)
+            assert panels._waiting is None
+
+    with ViewerServer(workspace, ServerOptions(port=8700)) as server:
+        asyncio.run(visit())
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("a\n\n  What to do: b", "a\n\nWhat to do: b"),
+        ("photos_of_*us*.jpg", r"photos\_of\_\*us\*\.jpg"),
+        ("<img src=x>", r"\<img src=x\>"),
+        ("# 1", r"\# 1"),
+    ],
+)
+def test_words_from_elsewhere_are_no_markup(text: str, shown: str) -> None:
+    assert as_markdown(text) == shown
 
 
 def test_looking_for_photos_that_there_are_none_of_says_what_to_do(tmp_path: Path) -> None:

@@ -24,7 +24,8 @@ from recon.viewer.compare import PhotoTask
 from recon.viewer.error_pane import available_kinds, map_error
 from recon.viewer.images import resize_rgb, to_rgb8
 from recon.viewer.page import NO_FLIP, comparison_page
-from recon.viewer.workspace import Content, NamedModel, Photos
+from recon.viewer.photos import Photos
+from recon.viewer.workspace import Content, NamedModel
 
 
 def page_data(page: str) -> dict[str, Any]:

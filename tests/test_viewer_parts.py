@@ -31,8 +31,8 @@ from recon.viewer.compose import GAP, Arrangement, Pane, compose, message, place
 from recon.viewer.film import encode_film, even
 from recon.viewer.images import depth_picture, develop, normal_picture, paste_rows, resize_rgb
 from recon.viewer.path import CameraPath
+from recon.viewer.photos import Photos
 from recon.viewer.request import Frame
-from recon.viewer.workspace import Photos
 
 
 def viewpoint(x: float, y: float, z: float, fov: float = 1.0) -> Viewpoint:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 import msgspec
@@ -26,12 +26,15 @@ CAMERA = {
 
 
 @asynccontextmanager
-async def open_page(port: int) -> AsyncIterator[ClientConnection]:
-    """A page that has told where its camera is."""
+async def open_page(
+    port: int, canvas: tuple[int, int] = (160, 120)
+) -> AsyncIterator[ClientConnection]:
+    """A page that has told where its camera is, and how wide and high it shows that."""
     protocol = Subprotocol(f"viser-v{viser.__version__}")
     address = f"ws://127.0.0.1:{port}"
     async with connect(address, subprotocols=[protocol], proxy=None, max_size=None) as page:
-        await page.send(msgspec.msgpack.encode(CAMERA))
+        size = {"image_width": canvas[0], "image_height": canvas[1]}
+        await page.send(msgspec.msgpack.encode({**CAMERA, **size}))
         yield page
 
 
@@ -48,6 +51,21 @@ async def hears(page: ClientConnection, *words: bytes) -> bool:
 async def gets_picture(page: ClientConnection) -> bool:
     """Whether a picture arrives. viser itself begins with an empty one: that does not count."""
     return await hears(page, b"BackgroundImageMessage", JPEG)
+
+
+async def last_picture(page: ClientConnection, done: Callable[[], bool]) -> bytes:
+    """The file of the picture that the page shows once `done` and nothing more is sent to it."""
+    file = b""
+    async with asyncio.timeout(PATIENCE):
+        while True:
+            try:
+                message = _unpacked(await asyncio.wait_for(page.recv(), 0.5))
+            except TimeoutError:
+                if done() and file:
+                    return file
+                continue
+            if b"BackgroundImageMessage" in message and JPEG in message:
+                file = message[message.rindex(JPEG) :]
 
 
 def _unpacked(message: str | bytes) -> bytes:

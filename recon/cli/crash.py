@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 import tempfile
 import traceback
 from collections.abc import Sequence
@@ -12,8 +11,8 @@ from recon.fit.rundir import now
 from recon.fit.versions import package_versions
 
 
-def report_crash(error: Exception, words: Sequence[str]) -> int:
-    """Write the traceback to a file and tell where; returns the exit code."""
+def crash_text(error: Exception, words: Sequence[str]) -> str:
+    """Writes the traceback to a file; returns what to tell, and where that is."""
     text = "\n".join(
         [
             f"recon {' '.join(words)}",
@@ -24,13 +23,11 @@ def report_crash(error: Exception, words: Sequence[str]) -> int:
         ]
     )
     summary = f"{type(error).__name__}: {error}".splitlines()[0]
-    print(f"error: this should not have happened: {summary}", file=sys.stderr)
+    summary = f"this should not have happened: {summary}"
     try:
         handle, path = tempfile.mkstemp(prefix="recon-crash-", suffix=".log")
         with os.fdopen(handle, "w", encoding="utf-8") as file:
             file.write(text)
     except OSError:
-        print(text, file=sys.stderr)  # nowhere to write: better a traceback than nothing
-    else:
-        print(f"  The details are in {path}; please report it with that file", file=sys.stderr)
-    return 1
+        return f"{summary}\n{text}"  # nowhere to write: better a traceback than nothing
+    return f"{summary}\n  The details are in {path}; please report it with that file"

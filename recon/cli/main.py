@@ -12,7 +12,7 @@ import tyro
 
 from recon import __version__
 from recon.cli.commands import Check, Command, Doctor, Eval, Export, Fit, Render, View
-from recon.errors import ReconError
+from recon.cli.trouble import explain
 
 _RUNNERS: dict[type, str] = {
     Fit: "recon.cli.run_fit",
@@ -61,29 +61,15 @@ def _run(words: list[str]) -> int:
     warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
     try:
         return import_module(_RUNNERS[type(command)]).run(command)
-    except ReconError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_code
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
         return 130
-    except MemoryError as error:
-        return _out_of_memory(error)
     except BrokenPipeError:
         raise  # whoever reads our output has seen enough: see `main`
     except Exception as error:
-        from recon.cli.crash import report_crash
-
-        return report_crash(error, words)
-
-
-def _out_of_memory(error: MemoryError) -> int:
-    print(
-        f"error: not enough memory ({error})\n"
-        "  What to do: lower --resolution or --max-splats; the same command then goes on",
-        file=sys.stderr,
-    )
-    return 1
+        trouble = explain(error, words)
+        print(f"error: {trouble.text}", file=sys.stderr)
+        return trouble.exit_code
 
 
 def _end_without_readers() -> int:

@@ -15,6 +15,7 @@ from recon.cli.commands import Fit
 from recon.cli.interrupt import Interrupts, run_in_thread
 from recon.cli.progress import Reporter, make_reporter
 from recon.cli.text import summary_text
+from recon.cli.trouble import explain
 from recon.errors import ReconError
 from recon.fit.events import TRAIN, FitEvent, Listener, StageName, StageStarted, StopRequest
 from recon.fit.parts import FitParts
@@ -30,10 +31,10 @@ def run(command: Fit, parts: FitParts | None = None) -> int:
 
     A signal ends the command, the viewer too, as soon as the work in hand can be left: training is
     cut short, an evaluation or a report that has begun is finished. Only a fit that came to its
-    end undisturbed leaves the viewer open.
+    end undisturbed, or that failed while somebody had the viewer open, leaves it open.
 
     Raises:
-        ReconError: see `run_fit`.
+        ReconError: see `run_fit`; not when the viewer tells it.
     """
     options = command.options()
     if command.dry_run:
@@ -56,8 +57,12 @@ def run(command: Fit, parts: FitParts | None = None) -> int:
         try:
             with interrupts.handled(), reporter:
                 summary = run_in_thread(lambda: run_fit(options, tell, stop, parts))
-        except ReconError as error:
-            if interrupts.received is None or error.exit_code != STOPPED:
+        except Exception as error:
+            if interrupts.received is None:
+                if live is None:
+                    raise
+                return _keep_telling(live, error)
+            if not isinstance(error, ReconError) or error.exit_code != STOPPED:
                 raise
             print(error, file=sys.stderr)
             return 128 + interrupts.received
@@ -105,10 +110,25 @@ def _viewer(command: Fit, stop: StopRequest, reporter: Reporter) -> Iterator[Liv
             reporter.say(line)
         yield live
     except Exception as error:
-        live.fail(error)
+        live.fail(str(error), stays=False)
         raise
     finally:
         live.close()
+
+
+def _keep_telling(live: LiveView, error: Exception) -> int:
+    """What went wrong, on the terminal and on the page, in the same words. Where somebody had the
+    page open it stays until Ctrl-C: they may be elsewhere just now. Returns the exit code."""
+    from recon.viewer.run import wait_for_interrupt
+
+    trouble = explain(error, sys.argv[1:])
+    with suppress(KeyboardInterrupt):
+        print(f"error: {trouble.text}", file=sys.stderr)
+        live.fail(trouble.text, stays=live.server.visited)
+        if live.server.visited:
+            print(f"The viewer says so at {live.server.url}; Ctrl-C ends it.", file=sys.stderr)
+            wait_for_interrupt()
+    return trouble.exit_code
 
 
 def _keep_showing(live: LiveView, run_path: Path) -> None:

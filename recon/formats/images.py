@@ -76,6 +76,20 @@ def load_mask8(path: Path, width: int, height: int) -> NDArray[np.uint8]:
         return np.array(image.convert("L").resize((width, height), Image.Resampling.BOX))
 
 
+def load_counted(path: Path, width: int, height: int) -> NDArray[np.bool_]:
+    """Which pixels a mask lets count, (height, width) at the given size: those that no ignored
+    pixel of the file falls into.
+
+    Raises:
+        FormatError: the file cannot be decoded.
+    """
+    with _open(path) as image:
+        keep = image.convert("L").point(lambda value: 255 if value else 0)
+        if keep.size != (width, height):
+            keep = keep.resize((width, height), Image.Resampling.BOX)
+        return np.asarray(keep) == 255
+
+
 def _has_alpha(image: Image.Image) -> bool:
     return "A" in image.getbands() or "transparency" in image.info
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from recon.errors import RunDirError
-from recon.report import sections
+from recon.report import sections, words
 from recon.report.capture import capture
 from recon.report.data import RunData, read_run
 from recon.report.html import Html, el, join
@@ -139,6 +139,13 @@ def _how_measured(run: RunData) -> Html | None:
         "Error maps: absolute error, mean over red, green and blue, from the 8-bit pictures "
         "in renders/.",
     ]
+    masked = {view.name for m in run.methods for view in m.views if view.masked}
+    if masked:
+        items.append(
+            f"A mask leaves pixels out of {words.plural(len(masked), 'photo')}: they count neither "
+            "in PSNR nor, with the windows that touch them, in SSIM. In the pictures they are "
+            "hatched, and have no error."
+        )
     return section_list("How it was measured", items, _sim3(run.scene))
 
 

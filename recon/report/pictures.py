@@ -11,14 +11,18 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, UnidentifiedImageError, features
 
+from recon.errors import FormatError
 from recon.evaluate import TRUTH_FOLDER
-from recon.metrics import error_map
+from recon.formats.images import load_counted
+from recon.metrics import Mask, about_left_out, error_map, veil
 from recon.report.data import MethodFigures, RunData, ViewFigures
 
 # Bytes of all pictures together, in base64: mail and chat programs take pages of 10 MB.
 PICTURES_BUDGET = 6_500_000
 # More views than this are listed with their figures, without pictures.
 MAX_PICTURED = 36
+
+NO_MASK = "masked, but its mask cannot be read: errors are shown everywhere"
 
 _BASE64 = 4 / 3
 # Tried in turn until a picture fits its share: long side in pixels, quality.
@@ -57,12 +61,17 @@ class Rendered:
 
 @dataclass(frozen=True)
 class PicturedView:
-    """A held-out view: the photo and what each method made of it. `rank` 0 is the worst."""
+    """A held-out view: the photo and what each method made of it. `rank` 0 is the worst.
+
+    Attributes:
+        masked: how much a mask leaves out of the figures, where it does.
+    """
 
     rank: int
     name: str
     truth: Picture | None
     rendered: tuple[Rendered, ...]
+    masked: str = ""
 
 
 def worst_first(methods: Sequence[MethodFigures]) -> list[tuple[str, dict[str, ViewFigures]]]:
@@ -88,29 +97,51 @@ def picture_views(
     # The first rank's share is counted twice: the top of the page may repeat one view.
     shares = (len(ranked) + 1) * (1 + len(run.methods) * (1 + _ERROR_SHARE))
     share = int(budget / shares / _BASE64)
-    renders = run.folder / "renders"
     return [
-        _picture_view(renders, rank, name, figures, share)
+        _picture_view(run, rank, name, figures, share)
         for rank, (name, figures) in enumerate(ranked)
     ]
 
 
 def _picture_view(
-    renders: Path, rank: int, name: str, figures: Mapping[str, ViewFigures], share: int
+    run: RunData, rank: int, name: str, figures: Mapping[str, ViewFigures], share: int
 ) -> PicturedView:
-    file = next(iter(figures.values())).file
+    renders, file = run.folder / "renders", next(iter(figures.values())).file
     truth = _open_rgb(renders / TRUTH_FOLDER / file)
     images = {method: _open_rgb(renders / method / f.file) for method, f in figures.items()}
     # One step of the ladder for all of a view, so that truth and render compare like with like.
-    (truth_picture, *pictures), step = _encode_together([truth, *images.values()], share, 0)
+    masked = any(f.masked for f in figures.values())
+    counted = _counted(run, name, truth) if masked else None
+    shown = [_veiled(image, counted) for image in (truth, *images.values())]
+    (truth_picture, *pictures), step = _encode_together(shown, share, 0)
     rendered = []
     for (method, image), picture in zip(images.items(), pictures, strict=True):
         error = None
         if image is not None and truth is not None and image.size == truth.size:
-            colors = Image.fromarray(error_map(np.asarray(image), np.asarray(truth)))
-            (error,), _ = _encode_together([colors], int(share * _ERROR_SHARE), step)
+            colors = veil(error_map(np.asarray(image), np.asarray(truth)), counted, keep=0)
+            (error,), _ = _encode_together(
+                [Image.fromarray(colors)], int(share * _ERROR_SHARE), step
+            )
         rendered.append(Rendered(method, figures[method], picture, error))
-    return PicturedView(rank, name, truth_picture, tuple(rendered))
+    said = about_left_out(counted) if counted is not None else NO_MASK if masked else ""
+    return PicturedView(rank, name, truth_picture, tuple(rendered), said)
+
+
+def _counted(run: RunData, name: str, truth: Image.Image | None) -> Mask | None:
+    """Which pixels of a view count; None where that cannot be told."""
+    view = None if run.scene is None else run.scene.view(name)
+    if view is None or view.mask_path is None or truth is None:
+        return None
+    try:
+        return load_counted(view.mask_path, *truth.size)
+    except FormatError:
+        return None
+
+
+def _veiled(image: Image.Image | None, counted: Mask | None) -> Image.Image | None:
+    if image is None or counted is None or counted.shape != (image.height, image.width):
+        return image
+    return Image.fromarray(veil(np.asarray(image), counted))
 
 
 def _open_rgb(path: Path) -> Image.Image | None:

@@ -198,20 +198,21 @@ def held_out(run: RunData, views: Sequence[PicturedView]) -> Html:
     return section(
         title,
         lead,
-        _error_key(),
+        _error_key(any(view.masked for view in views)),
         el("div", *cards, class_=layout),
         left_out,
         _all_views(run.methods) if total > 3 else None,
     )
 
 
-def _error_key() -> Html:
+def _error_key(masked: bool) -> Html:
     stops = ",".join(
         f"rgb({r},{g},{b})" for r, g, b in error_colors([i / 7 for i in range(8)]).tolist()
     )
     bar = el("i", style=f"background:linear-gradient(90deg,{stops})")
     upper = f"{100 * ERROR_FULL_SCALE:.0f} % of the full range and more"
-    return el("p", "Error map: none", bar, upper, class_="scale-key")
+    hatched = [el("i", class_="hatched"), "masked: in no figure"] if masked else []
+    return el("p", "Error map: none", bar, upper, *hatched, class_="scale-key")
 
 
 def _card(view: PicturedView, methods: int) -> Html:
@@ -226,7 +227,7 @@ def _card(view: PicturedView, methods: int) -> Html:
         pictures.append(_zoomable(r.error, "error", error_label, view.name))
         figures = [] if r.figures.psnr is None else [f"PSNR {r.figures.psnr:.2f} dB"]
         figures += [] if r.figures.ssim is None else [f"SSIM {r.figures.ssim:.3f}"]
-        figures += ["masked"] if r.figures.masked else []
+        figures += [view.masked] if view.masked and r.figures.masked else []
         texts.append((f"{name}: " if many else "") + " · ".join(figures))
     head = el("header", el("h3", view.name), el("p", "; ".join(texts)))
     cls = "pics many" if methods > 1 else "pics"
@@ -261,7 +262,7 @@ def _all_views(methods: Sequence[MethodFigures]) -> Html:
         head += [f"{prefix}PSNR", f"{prefix}SSIM"]
     rows: list[list[str]] = []
     for name, figures in worst_first(methods):
-        row = [name]
+        row = [f"{name} (masked)" if any(f.masked for f in figures.values()) else name]
         for m in methods:
             f = figures.get(m.method)
             row.append("" if f is None or f.psnr is None else f"{f.psnr:.2f}")

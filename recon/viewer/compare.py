@@ -5,14 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 
 from recon.geometry import Camera
+from recon.metrics import Mask, about_left_out, veil
 from recon.model import RenderOutput
 from recon.scene import PosedScene, View
 from recon.viewer.compose import Arrangement, Pane, compose, place_panes
 from recon.viewer.error_pane import ErrorKind, ErrorMap, map_error
 from recon.viewer.images import Rgb8, resize_rgb, to_rgb8
+from recon.viewer.photos import Photos
 from recon.viewer.quality import measure
 from recon.viewer.request import Frame
-from recon.viewer.workspace import Content, NamedModel, Photos, ViewScore
+from recon.viewer.workspace import Content, NamedModel, ViewScore
 
 MAX_METHODS = 3
 
@@ -63,6 +65,7 @@ class PhotoTask:
     Attributes:
         camera: the photo's own, at the evaluation's size.
         truth: the photo at that size.
+        counted: (H, W), False where its mask leaves pixels out; None when it leaves out none.
     """
 
     view: View
@@ -70,20 +73,22 @@ class PhotoTask:
     long_side: int | None
     camera: Camera
     truth: Rgb8
+    counted: Mask | None
 
     @classmethod
     def load(cls, content: Content, name: str, photos: Photos) -> PhotoTask | None:
         """None when there is no such photo.
 
         Raises:
-            FormatError: the photo cannot be read.
+            FormatError: the photo or its mask cannot be read.
         """
         view = content.view(name)
         if view is None or content.scene is None:
             return None
         camera = content.eval_camera(view)
         truth = photos.at(view, camera, content.scene)
-        return cls(view, content.scene, content.eval_long_side, camera, truth)
+        counted = photos.counted(view, camera)
+        return cls(view, content.scene, content.eval_long_side, camera, truth, counted)
 
     def measure(self, output: RenderOutput) -> ViewScore | None:
         """Quality of a render of `camera`."""
@@ -107,6 +112,7 @@ class ComparisonPicture:
         width, height: of each picture at full size.
         view, truth: the photo, at the size that `recon eval` compares; None for a free camera.
         final: the renders are at full size.
+        counted: see `PhotoTask`.
         errors: maps that were made already: dragging shows them many times.
     """
 
@@ -116,6 +122,7 @@ class ComparisonPicture:
     final: bool
     view: View | None = None
     truth: Rgb8 | None = None
+    counted: Mask | None = None
     errors: dict[ErrorKind, ErrorMap] = field(default_factory=dict, compare=False)
 
     @classmethod
@@ -128,7 +135,7 @@ class ComparisonPicture:
             Rendered(one, resize_rgb(to_rgb8(output.color), width, height))
             for one, output in zip(named, frame.outputs, strict=True)
         )
-        return cls(width, height, rendered, frame.final, photo.view, photo.truth)
+        return cls(width, height, rendered, frame.final, photo.view, photo.truth, photo.counted)
 
     def measured(self, photo: PhotoTask, frame: Frame) -> ComparisonPicture:
         """With the scores of a final frame."""
@@ -158,20 +165,22 @@ class ComparisonPicture:
         if self.truth is None or not self.rendered:
             return None
         if kind not in self.errors:
-            self.errors[kind] = map_error(kind, self.rendered[0].image, self.truth)
+            self.errors[kind] = map_error(kind, self.rendered[0].image, self.truth, self.counted)
         return self.errors[kind]
 
     def panes(self, error: ErrorKind = "Absolute") -> list[Pane]:
-        """Truth, each method, then the first method's error."""
+        """Truth, each method, then the first method's error; what does not count is hatched."""
         panes: list[Pane] = []
+        masked = about_left_out(self.counted)
         if self.view is not None and self.truth is not None:
             kind = "photo, held out" if self.view.split == "test" else "photo, TRAINED ON"
-            panes.append(Pane(f"{kind}: {self.view.name}", self.truth))
+            panes.append(Pane(f"{kind}: {self.view.name}", veil(self.truth, self.counted)))
         for one in self.rendered:
             score = "" if one.score is None else f"  {one.score.psnr:.2f} dB"
             if one.score is not None and one.score.ssim is not None:
                 score += f"  SSIM {one.score.ssim:.3f}"
-            panes.append(Pane(one.named.label + score, one.image))
+            score += f", {masked}" if masked else ""
+            panes.append(Pane(one.named.label + score, veil(one.image, self.counted)))
         shown = self.error(error)
         if shown is not None:
             panes.append(Pane(f"{self.rendered[0].named.label}: {shown.title}", shown.picture))

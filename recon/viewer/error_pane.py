@@ -12,9 +12,11 @@ from numpy.typing import NDArray
 from recon.metrics import (
     ERROR_FULL_SCALE,
     FLIP_PACKAGE,
+    Mask,
     error_colors,
     flip_installed,
     flip_map,
+    veil,
 )
 from recon.viewer.images import Rgb8
 
@@ -49,17 +51,22 @@ class ErrorMap:
     Attributes:
         title: what is shown, without the method.
         places: (H, W) float32, 0..1: where each pixel lies on the colours of its kind.
-        mean: FLIP of the whole view; None for the others, whose means PSNR tells.
+        mean: FLIP of all that counts; None for the others, whose means PSNR tells.
+        counted: (H, W), False where the photo's mask leaves pixels out; None when it has none.
     """
 
     kind: ErrorKind
     title: str
     places: NDArray[np.float32]
     mean: float | None = None
+    counted: Mask | None = None
 
     @cached_property
     def picture(self) -> Rgb8:
         """(H, W, 3), in colours; made once: dragging shows it many times."""
+        return veil(self._colours(), self.counted, keep=0)
+
+    def _colours(self) -> Rgb8:
         if self.kind != "Lighter, darker":
             return error_colors(self.places)
         # Not by a table of 256 colours: it would have no place for "equal", which is white.
@@ -68,22 +75,27 @@ class ErrorMap:
         return (np.stack(channels, axis=-1) + 0.5).astype(np.uint8)
 
 
-def map_error(kind: ErrorKind, image: Rgb8, truth: Rgb8) -> ErrorMap:
-    """The error of `image` against `truth`, (H, W, 3) both.
+def map_error(kind: ErrorKind, image: Rgb8, truth: Rgb8, counted: Mask | None = None) -> ErrorMap:
+    """The error of `image` against `truth`, (H, W, 3) both, where pixels are `counted`.
 
     Raises:
         BackendUnavailable: FLIP was asked for and is not installed.
     """
+    if counted is not None:
+        # What does not count must not show beyond its border either: FLIP looks at neighbours.
+        image = np.where(counted[..., None], image, truth)
     if kind == "FLIP":
         values = flip_map(image, truth)
-        mean = float(values.mean())
-        return ErrorMap(kind, f"FLIP {mean:.3f}", values, mean)
+        within = values if counted is None else values[counted]
+        mean = float(within.mean()) if within.size else 0.0
+        return ErrorMap(kind, f"FLIP {mean:.3f}", values, mean, counted)
     difference = (image.astype(np.float32) - truth) / np.float32(255 * ERROR_FULL_SCALE)
     if kind == "Absolute":
         places = np.abs(difference).mean(axis=-1)
-        return ErrorMap(kind, f"error, to {ERROR_FULL_SCALE:.0%}", np.minimum(places, 1))
+        title = f"error, to {ERROR_FULL_SCALE:.0%}"
+        return ErrorMap(kind, title, np.minimum(places, 1), counted=counted)
     places = 0.5 + 0.5 * np.clip(difference.mean(axis=-1), -1, 1)
-    return ErrorMap(kind, f"lighter, darker, to {ERROR_FULL_SCALE:.0%}", places)
+    return ErrorMap(kind, f"lighter, darker, to {ERROR_FULL_SCALE:.0%}", places, counted=counted)
 
 
 def colour_stops(kind: ErrorKind) -> list[list[int]]:

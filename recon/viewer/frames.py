@@ -12,11 +12,12 @@ from recon.viewer.compose import GAP, hint_height
 from recon.viewer.gallery import Gallery
 from recon.viewer.images import about_count, develop
 from recon.viewer.look import Status
+from recon.viewer.photos import Photos
 from recon.viewer.pilot import Pilot
 from recon.viewer.request import Frame, Layer, Request, scaled
 from recon.viewer.screen import Screen
 from recon.viewer.shown import evaluated_layer, shown_layer
-from recon.viewer.workspace import Content, Photos
+from recon.viewer.workspace import Content
 
 
 class Frames:

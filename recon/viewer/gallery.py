@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from recon.scene import View
 from recon.viewer.compose import Arrangement, Pane, compose, place_panes
 from recon.viewer.images import Rgb8, crop_to_aspect
-from recon.viewer.workspace import Content, NamedModel, Photos
+from recon.viewer.photos import Photos
+from recon.viewer.workspace import Content, NamedModel
 
 HINT = "click a photo to compare it   |   Esc: back to exploring"
 AT_MOST = 120

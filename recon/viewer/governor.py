@@ -20,6 +20,10 @@ LEAST_RENDERING = 0.01
 INTERVAL = 5.0
 """Seconds that each measurement spans at least."""
 
+MOST_OWED = 30.0 * MOST
+"""Seconds of overspending that are remembered: half a minute of watching, so that one long copy is
+paid back, and yet a page that made a film does not wait for minutes."""
+
 
 class Governor:
     """Sets the share of the time that may be rendered.
@@ -43,6 +47,7 @@ class Governor:
         self._helping = helping
         self._clock = clock
         self._held_up = 0.0
+        self._owed = 0.0
         self.cost = 0.0
         """Share of the time that watching took in the last interval."""
         self.start()
@@ -68,7 +73,10 @@ class Governor:
         rendered = (rendering - self._before[0]) / passed
         rest = (helping - self._before[1] + self._held_up) / passed
         self.cost = rendered + rest
-        self._set_share(min(max(MOST - rest, LEAST_RENDERING), MOST))
+        # Rendering can be cut to nothing at best: what is spent beyond is paid back later.
+        self._owed = min(max(self._owed + (self.cost - MOST) * passed, 0.0), MOST_OWED)
+        share = MOST - rest - self._owed / INTERVAL
+        self._set_share(min(max(share, LEAST_RENDERING), MOST))
         self._began, self._before, self._held_up = now, (rendering, helping), 0.0
 
 

@@ -71,6 +71,7 @@ class LiveView:
 
     Args:
         stop: asks the fit to finish early and save; None hides the button.
+        clock: seconds.
     """
 
     def __init__(
@@ -78,7 +79,9 @@ class LiveView:
         title: str,
         options: ServerOptions | None = None,
         stop: Callable[[], None] | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        self._clock = clock
         self._stop = stop
         self._workspace = Workspace(
             Content(title=title, note="Starting ...", training=TrainingState())
@@ -135,11 +138,21 @@ class LiveView:
         ended = TrainingState("ended", "Finished and saved.", 1.0)
         self._workspace.update(lambda now: replace(content, title=now.title, training=ended))
 
-    def fail(self, error: Exception) -> None:
-        """The fit ended with an error: the pages must tell. Returns when they had time to."""
+    def fail(self, text: str, *, stays: bool) -> None:
+        """The fit ended with an error: the pages tell it in these words, and whether the server
+        stays. If it does not, returns when they had time to."""
         self._ungoverned()
-        self._workspace.fail(f"The fit ended with an error.\n{error}")
-        if self.server.watched:
+        self._trainer = None
+        until = "This page is served until Ctrl-C in the terminal."
+        end = until if stays else "The viewer has ended, too."
+        note = f"The fit ended with an error.\n\n{text}\n\n{end}"
+
+        def change(content: Content) -> Content:
+            training = replace(content.training or TrainingState(), state="ended", text=note)
+            return replace(content, phase="failed", note=note, training=training)
+
+        self._workspace.update(change)
+        if self.server.watched and not stays:
             time.sleep(PARTING_SECONDS)
 
     def close(self) -> None:
@@ -177,7 +190,9 @@ class LiveView:
         self._trainer = event.trainer
         self._curve = Curve()
         scheduler, others = self.server.scheduler, HelperClock(RENDER_THREAD)
-        self._governor = Governor(scheduler.set_share, lambda: scheduler.stats.busy, others.seconds)
+        self._governor = Governor(
+            scheduler.set_share, lambda: scheduler.stats.busy, others.seconds, self._clock
+        )
         self._workspace.update(
             lambda now: replace(
                 now,
@@ -217,7 +232,7 @@ class LiveView:
             self._running.wait()
 
     def _progress(self, message: Training, event: StepEvent) -> None:
-        now = time.monotonic()
+        now = self._clock()
         if now < self._next_message:
             return
         self._next_message = now + MESSAGE_SECONDS
@@ -239,12 +254,12 @@ class LiveView:
 
     def _snapshot(self) -> None:
         """Show the model as it is now, if it is time and someone looks."""
-        now = time.monotonic()
+        now = self._clock()
         if self._trainer is None or now < self._next_snapshot or not self.server.watched:
             return
         self._next_snapshot = now + SNAPSHOT_SECONDS  # even if this one fails
         model = self._trainer.snapshot()
-        took = time.monotonic() - now
+        took = self._clock() - now
         if self._governor is not None:
             self._governor.hold_up(took)
         self._next_snapshot = now + max(SNAPSHOT_SECONDS, took / SNAPSHOT_SHARE)

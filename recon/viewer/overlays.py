@@ -13,7 +13,7 @@ import viser
 
 from recon.scene import PosedScene, View
 from recon.viewer.cameras import to_viser, vertical_fov
-from recon.viewer.workspace import Photos
+from recon.viewer.photos import Photos
 
 TRAIN_COLOUR = (40, 120, 255)
 TEST_COLOUR = (255, 140, 0)

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from recon.errors import OptionError
-from recon.metrics import FLIP_PACKAGE, flip_installed
+from recon.metrics import FLIP_PACKAGE, Mask, about_left_out, flip_installed, hatch
 from recon.model import RenderOutput
 from recon.scene import View
 from recon.viewer.compare import PhotoTask
@@ -33,7 +33,8 @@ from recon.viewer.error_pane import (
     map_error,
 )
 from recon.viewer.images import to_rgb8
-from recon.viewer.workspace import Content, NamedModel, Photos
+from recon.viewer.photos import Photos
+from recon.viewer.workspace import Content, NamedModel
 
 RenderPhoto = Callable[[NamedModel, PhotoTask], RenderOutput]
 Progress = Callable[[int, int], None]
@@ -117,7 +118,7 @@ def _entry(
         output = render(model, photo)
         score = photo.measure(output)
         image = to_rgb8(output.color)
-        errors = [map_error(kind, image, photo.truth) for kind in available_kinds()]
+        errors = [map_error(k, image, photo.truth, photo.counted) for k in available_kinds()]
         renders.append(
             {
                 "image": _address(image, options.quality, options),
@@ -138,6 +139,8 @@ def _entry(
         "width": photo.camera.width,
         "height": photo.camera.height,
         "truth": _address(photo.truth, options.quality, options),
+        "masked": about_left_out(photo.counted),
+        "veil": None if photo.counted is None else _veil(photo.counted, options),
         "renders": renders,
     }
 
@@ -155,9 +158,20 @@ def _grey(places: NDArray[np.float32]) -> NDArray[np.uint8]:
 
 def _address(picture: NDArray[np.uint8], quality: int, options: PageOptions) -> str:
     """The picture, (H, W, 3) or (H, W), as a data: address."""
-    image = Image.fromarray(picture)
+    return _encoded(Image.fromarray(picture), "JPEG", options, quality=quality)
+
+
+def _veil(counted: Mask, options: PageOptions) -> str:
+    """What the page lays over its pictures: stripes where pixels do not count, clear elsewhere."""
+    stripes = hatch(counted.shape[1], counted.shape[0])
+    cover = np.where(counted, 0, 255).astype(np.uint8)
+    return _encoded(Image.fromarray(np.stack([stripes, cover], -1), "LA"), "PNG", options)
+
+
+def _encoded(image: Image.Image, format: str, options: PageOptions, **saving: int) -> str:
     if options.long_side is not None:
         image.thumbnail((options.long_side, options.long_side), Image.Resampling.BOX)
     file = io.BytesIO()
-    image.save(file, "JPEG", quality=quality)
-    return "data:image/jpeg;base64," + base64.b64encode(file.getvalue()).decode("ascii")
+    image.save(file, format, **saving)
+    encoded = base64.b64encode(file.getvalue()).decode("ascii")
+    return f"data:image/{format.lower()};base64,{encoded}"

@@ -17,6 +17,7 @@ from recon.viewer.tab_explore import ExploreTab
 from recon.viewer.tab_make import MakeTab
 from recon.viewer.tab_training import TrainingControl, TrainingTab
 from recon.viewer.wire import guarded
+from recon.viewer.wording import as_markdown
 from recon.viewer.workspace import Content
 
 UPRIGHT = 0.8
@@ -50,16 +51,16 @@ class Panels:
         self._edit: EditTab | None = None
 
     def build(self) -> None:
-        """Make the tabs, or say what is waited for."""
+        """Make the tabs, or say what is waited for; once there are tabs they say it."""
         session, gui = self.session, self.session.client.gui
         with self._lock:
+            if self._built:
+                return
             content = session.content
             if content.phase != "ready" or content.scene is None:
                 if self._waiting is None:
                     self._waiting = gui.add_markdown("")
-                self._waiting.content = content.note
-                return
-            if self._built:
+                self._waiting.content = as_markdown(content.note)
                 return
             self._built = True
             if self._waiting is not None:
@@ -125,6 +126,7 @@ class Panels:
         """The workspace changed."""
         if not self._built:
             self.build()
+            self.update()  # they may have been built meanwhile, of what was before
             self.session.refresh()
             return
         self.update()

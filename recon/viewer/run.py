@@ -6,6 +6,7 @@ import threading
 import time
 import webbrowser
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -124,7 +125,7 @@ def load_run(run_dir: Path) -> Content:
         models=models,
         scores=read_scores(entries),
         curve=read_curve(read_events(run.events, models[0].model.method)),
-        eval_long_side=_eval_long_side(entries),
+        eval_long_side=eval_long_side(entries),
         run_dir=run.path,
     )
 
@@ -156,12 +157,14 @@ def _number(value: object) -> float | None:
     return float(value) if isinstance(value, (int, float)) else None
 
 
-def _eval_long_side(entries: dict[str, Any]) -> int | None:
-    sizes = [
-        max(int(entry["width"]), int(entry["height"]))
-        for entry in entries.values()
-        if isinstance(entry, dict) and "width" in entry and "height" in entry
-    ]
+def eval_long_side(entries: dict[str, Any]) -> int | None:
+    """The longest side that was measured: photos of other sizes may be smaller, and stay so."""
+    sizes: list[int] = []
+    for entry in entries.values():
+        views = entry.get("views") if isinstance(entry, dict) else None
+        for view in views.values() if isinstance(views, dict) else ():
+            with suppress(KeyError, TypeError, ValueError):
+                sizes.append(max(int(view["width"]), int(view["height"])))
     return max(sizes, default=None)
 
 

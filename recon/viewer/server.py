@@ -21,13 +21,14 @@ from recon.viewer.look import Look
 from recon.viewer.opening import Opening
 from recon.viewer.origin import refusing_strangers
 from recon.viewer.panels import Panels
+from recon.viewer.photos import Photos
 from recon.viewer.request import Pace
 from recon.viewer.scheduler import RenderScheduler
 from recon.viewer.session import Session
 from recon.viewer.tab_explore import configure_theme
 from recon.viewer.tab_training import TrainingControl
 from recon.viewer.wire import guarded
-from recon.viewer.workspace import Content, Photos, Workspace
+from recon.viewer.workspace import Content, Workspace
 
 PORTS_TRIED = 50
 PANEL_WIDTH = 340
@@ -52,7 +53,11 @@ class ServerOptions:
 
 
 class ViewerServer:
-    """Serves a workspace until `stop`. Usable as a context manager."""
+    """Serves a workspace until `stop`. Usable as a context manager.
+
+    Attributes:
+        visited: a page is open, or was.
+    """
 
     def __init__(
         self,
@@ -64,6 +69,7 @@ class ViewerServer:
     ) -> None:
         self.workspace = workspace
         self.options = options or ServerOptions()
+        self.visited = False
         port = free_port(self.options.host, self.options.port)
         self.scheduler = RenderScheduler(pace, allowance)
         self._photos = Photos()
@@ -147,6 +153,7 @@ class ViewerServer:
         look = Look(dark=self.options.dark)
         session = Session(client, self.workspace, self.scheduler, self._photos, look)
         panels = Panels(session, self.options.readonly, self._training)
+        self.visited = True
         with self._lock:
             self._panels[client.client_id] = panels
         # The first picture before the panels: that is what people wait for. Only now, since what

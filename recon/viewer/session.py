@@ -15,10 +15,11 @@ from recon.viewer.cameras import best_view
 from recon.viewer.frames import Frames
 from recon.viewer.gallery import Gallery
 from recon.viewer.look import Look
+from recon.viewer.photos import Photos
 from recon.viewer.pilot import Pilot
 from recon.viewer.scheduler import RenderScheduler
 from recon.viewer.screen import Screen
-from recon.viewer.workspace import Content, NamedModel, Photos, Workspace
+from recon.viewer.workspace import Content, NamedModel, Workspace
 
 
 class Session:

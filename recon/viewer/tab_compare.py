@@ -5,6 +5,7 @@ from __future__ import annotations
 import viser
 
 from recon.errors import OptionError
+from recon.metrics import about_left_out
 from recon.scene import View
 from recon.viewer.compose import LAYOUTS
 from recon.viewer.error_pane import ABOUT_ERRORS, about_missing, available_kinds
@@ -195,7 +196,9 @@ class CompareTab:
             return
         told = "held out: no training saw it" if picture.view.split == "test" else "trained on"
         size = f"{picture.width} x {picture.height}"
-        self._figures.content = "\n".join(rows) + f"\n\n{size}, {told}"
+        masked = about_left_out(picture.counted)
+        masked = f", {masked}: hatched, and in no figure" if masked else ""
+        self._figures.content = "\n".join(rows) + f"\n\n{size}, {told}{masked}"
 
 
 def _label(view: View, psnr: float | None) -> str:

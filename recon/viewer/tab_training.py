@@ -9,6 +9,7 @@ import viser
 from recon.viewer.charts import Charts
 from recon.viewer.session import Session
 from recon.viewer.wire import on_click
+from recon.viewer.wording import as_markdown
 
 
 class TrainingControl(Protocol):
@@ -69,7 +70,7 @@ class TrainingTab:
             return
         self._bar.value = 100.0 * training.fraction
         words = {"paused": "**Paused.** ", "stopping": "**Stopping and saving ...** "}
-        self._text.content = words.get(training.state, "") + training.text
+        self._text.content = words.get(training.state, "") + as_markdown(training.text)
         shown = (
             training.state == "training",
             training.state == "paused",

@@ -3,29 +3,20 @@
 from __future__ import annotations
 
 import threading
-from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
-
-from recon.errors import ReconError
-from recon.formats.images import load_rgb8
 from recon.geometry import Camera
 from recon.model import RadianceModel
 from recon.scene import PosedScene, View
-from recon.viewer.images import Rgb8
 
 ROW_WISE = frozenset({"nerf"})
 """Methods that march a ray for each pixel: rows can be rendered on their own."""
 
 CUTTABLE = frozenset({"splat", "nerf"})
 """Methods that `variants.cut` knows, and that heed `RenderOptions.near`."""
-
-THUMBNAIL = 160
-"""Longer side of a photo's thumbnail, pixels."""
 
 
 @dataclass(frozen=True)
@@ -141,8 +132,7 @@ class Content:
 
     def view(self, name: str) -> View | None:
         """The photo of a name."""
-        views = () if self.scene is None else self.scene.views
-        return next((v for v in views if v.name == name), None)
+        return None if self.scene is None else self.scene.view(name)
 
     def score(self, method: str, view: str) -> ViewScore | None:
         """What `recon eval` measured."""
@@ -198,45 +188,3 @@ class Workspace:
     def fail(self, note: str) -> None:
         """Say on every page that this cannot be shown, and why."""
         self.update(lambda content: replace(content, phase="failed", note=note))
-
-
-class Photos:
-    """The capture's photos at the sizes that are shown; thumbnails and the last few are kept."""
-
-    def __init__(self, keep: int = 24) -> None:
-        self._keep = keep
-        self._cache: OrderedDict[tuple[Path, int, int], Rgb8] = OrderedDict()
-        self._thumbnails: dict[str, Rgb8] = {}
-        self._lock = threading.Lock()
-
-    def at(self, view: View, camera: Camera, scene: PosedScene) -> Rgb8:
-        """The photo at the camera's size, transparent parts on the scene's background.
-
-        Raises:
-            FormatError: the file cannot be read.
-        """
-        key = (view.image_path, camera.width, camera.height)
-        with self._lock:
-            if key in self._cache:
-                self._cache.move_to_end(key)
-                return self._cache[key]
-        image = load_rgb8(view.image_path, camera.width, camera.height, scene.background)
-        with self._lock:
-            self._cache[key] = image
-            while len(self._cache) > self._keep:
-                self._cache.popitem(last=False)
-        return image
-
-    def thumbnail(self, view: View, scene: PosedScene) -> Rgb8:
-        """A small copy, kept for all clients; grey when the photo cannot be read."""
-        with self._lock:
-            if view.name in self._thumbnails:
-                return self._thumbnails[view.name]
-        camera = view.camera.fit_long_side(THUMBNAIL)
-        try:
-            image = load_rgb8(view.image_path, camera.width, camera.height, scene.background)
-        except (ReconError, OSError):
-            image = np.full((camera.height, camera.width, 3), 128, np.uint8)
-        with self._lock:
-            self._thumbnails[view.name] = image
-        return image
