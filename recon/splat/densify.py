@@ -9,6 +9,7 @@ from typing import Protocol
 import torch
 
 from recon.kernels import layout
+from recon.splat.lenses import Lenses
 from recon.splat.options import SplatOptions
 from recon.splat.state import Shapes, SplatState
 
@@ -32,16 +33,23 @@ class ErrorSplitter:
     and weighted by how much the splat contributed there (Rota Bulo et al., "Revising Densification
     in Gaussian Splatting", 2024), so new splats go where the picture is wrong, and a budget decides
     how many (Mallick et al., "Taming 3DGS", 2024). A chosen splat is replaced by two halves along
-    its longest axis.
+    its longest axis. Splats that `lenses` finds misplaced end, like faint ones.
     """
 
     options: SplatOptions
+    lenses: Lenses | None = None
 
     def update(self, state: SplatState, target: int, generator: torch.Generator) -> None:
         opacity = torch.sigmoid(state.columns(_OPACITY)[:, 0])
         # A sum is finite only where all of its terms are.
         finite = torch.isfinite(state.blocks.sum(1).view(-1)[: state.n])
-        keep = torch.nonzero((opacity > self.options.prune_opacity) & finite)[:, 0]
+        good = (opacity > self.options.prune_opacity) & finite
+        if self.lenses is not None:
+            means, log_scales = (
+                state.columns(part) for part in (layout.ROW_MEAN, layout.ROW_LOG_SCALE)
+            )
+            good &= ~self.lenses.misplaced(means, log_scales)
+        keep = torch.nonzero(good)[:, 0]
         if len(keep) == 0:
             keep = torch.nonzero(finite)[:, 0]
         # A window in which a splat was rarely visible says little about it: mean over its views.

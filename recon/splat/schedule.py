@@ -10,6 +10,7 @@ from recon.splat.options import SplatOptions
 
 # Factors by which images are shrunk, coarse to fine: steps of about sqrt(2) keep each change small.
 _FACTORS = (8.0, 6.0, 4.0, 3.0, 2.0, 1.5, 1.0)
+_PRUNE_EVERY = 5  # times `grow_every`, after growth
 
 
 def image_factor(options: SplatOptions, progress: float) -> float:
@@ -37,6 +38,17 @@ def splat_target(options: SplatOptions, first: int, progress: float) -> int:
     grown = min(max(grown, 0.0), 1.0)
     # Square root: most splats come early, while there is time to train them.
     return round(first + (options.max_splats - first) * math.sqrt(grown))
+
+
+def change_of_set(options: SplatOptions, step: int, first: int, progress: float) -> int | None:
+    """After a step: how many splats there should be, where the set is to change now, else None.
+    When growth has ended, splats are still pruned now and then (a target of 0)."""
+    if progress < options.grow_from:
+        return None
+    if progress <= options.grow_until:
+        due = step % options.grow_every == 0
+        return splat_target(options, first, progress) if due else None
+    return 0 if step % (_PRUNE_EVERY * options.grow_every) == 0 else None
 
 
 def adam_settings(options: SplatOptions, progress: float) -> AdamSettings:

@@ -20,6 +20,7 @@ from recon.splat import schedule
 from recon.splat.checkpoint import METHOD, Position, load_checkpoint, save_checkpoint
 from recon.splat.densify import Densifier, ErrorSplitter
 from recon.splat.init import dense_effort, initial_rows, start_points
+from recon.splat.lenses import Lenses
 from recon.splat.model import SplatModel
 from recon.splat.options import SplatOptions
 from recon.splat.state import SplatState, morton_order
@@ -57,7 +58,9 @@ class SplatTrainer(LoopTrainer):
         options = options.for_photos(len(scene.train_views)).for_budget()
         super().__init__(scene, options, checkpoint_dir)
         self._options = options
-        self._densifier = densifier or ErrorSplitter(options)
+        self._densifier = densifier or ErrorSplitter(
+            options, Lenses.of(scene, self._backend.device)
+        )
         self._generator = torch.Generator().manual_seed(options.seed)
         self._order: list[int] = []
         self._dropped = 0
@@ -187,11 +190,8 @@ class SplatTrainer(LoopTrainer):
             schedule.adam_settings(options, progress),
             state.stats,
         )
-        if (
-            self._step % options.grow_every == 0
-            and options.grow_from <= progress <= options.grow_until
-        ):
-            target_count = schedule.splat_target(options, self._first_count, progress)
+        target_count = schedule.change_of_set(options, self._step, self._first_count, progress)
+        if target_count is not None:
             self._densifier.update(state, target_count, self._generator)
         return StepReport(target.view.width, target.view.height)
 
