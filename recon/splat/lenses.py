@@ -51,7 +51,9 @@ class Lenses:
         scale = torch.tensor([[c.fx / c.width, c.fy / c.height] for c in cameras])
         middle = torch.tensor([[0.5 - c.cx / c.width, 0.5 - c.cy / c.height] for c in cameras])
         near = torch.zeros(count)
-        lenses = cls(pose[:, :3, :3], pose[:, :3, 3], scale, middle, near)
+        lenses = cls(
+            pose[:, :3, :3], pose[:, :3, 3], scale.view(count, 2), middle.view(count, 2), near
+        )
         points = torch.from_numpy(scene.points.xyz).to(torch.float32)
         depth, x, y = lenses._look(points)
         shown = (depth > 0) & (x <= 0.5) & (y <= 0.5)
@@ -75,7 +77,7 @@ class Lenses:
         picture along x and y, in parts of its size."""
         count = len(self.near)
         seen = points @ self.rotation.reshape(3 * count, 3).T + self.translation.reshape(-1)
-        x, y, depth = seen.view(-1, count, 3).unbind(2)
+        x, y, depth = seen.view(len(points), count, 3).unbind(2)
         inverse = 1 / depth.clamp_min(1e-9)
         return (
             depth,
