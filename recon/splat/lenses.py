@@ -25,8 +25,8 @@ class Lenses:
     """The training cameras, and how near to each of them splats may come.
 
     A splat close in front of one camera can explain that camera's photo alone: it costs the loss
-    nothing, and stands as a smudge before every other view. On captures of tens of photos such
-    splats are the greatest part of what long trainings overfit (docs/performance.md).
+    nothing, and stands as a smudge before every other view (docs/performance.md, "In front of the
+    lens").
 
     Attributes:
         rotation: (K, 3, 3) and translation (K, 3), cam_from_world.
@@ -55,11 +55,12 @@ class Lenses:
             pose[:, :3, :3], pose[:, :3, 3], scale.view(count, 2), middle.view(count, 2), near
         )
         points = torch.from_numpy(scene.points.xyz).to(torch.float32)
-        depth, x, y = lenses._look(points)
-        shown = (depth > 0) & (x <= 0.5) & (y <= 0.5)
+        # One camera at a time: all of them at once would need gigabytes on large captures.
         for k in range(count):
-            if shown[:, k].sum() >= _FEWEST:
-                near[k] = _NEAR * torch.quantile(depth[shown[:, k], k], _QUANTILE)
+            depth, x, y = lenses._look(points, slice(k, k + 1))
+            shown = depth[(depth > 0) & (x <= 0.5) & (y <= 0.5)]
+            if len(shown) >= _FEWEST:
+                near[k] = _NEAR * torch.quantile(shown, _QUANTILE)
         return lenses.to(device)
 
     def to(self, device: torch.device) -> Lenses:
@@ -72,17 +73,21 @@ class Lenses:
             self.near.to(device),
         )
 
-    def _look(self, points: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Depth (N, K) of points (N, 3) in each camera, and how far they lie from the middle of its
-        picture along x and y, in parts of its size."""
-        count = len(self.near)
-        seen = points @ self.rotation.reshape(3 * count, 3).T + self.translation.reshape(-1)
+    def _look(
+        self, points: torch.Tensor, chosen: slice = slice(None)
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Depth (N, K) of points (N, 3) in the chosen cameras, and how far they lie from the middle
+        of each picture along x and y (N, K), in parts of its size."""
+        rotation, translation = self.rotation[chosen], self.translation[chosen]
+        scale, middle = self.scale[chosen], self.middle[chosen]
+        count = len(rotation)
+        seen = points @ rotation.reshape(3 * count, 3).T + translation.reshape(-1)
         x, y, depth = seen.view(len(points), count, 3).unbind(2)
         inverse = 1 / depth.clamp_min(1e-9)
         return (
             depth,
-            (x * inverse * self.scale[:, 0] - self.middle[:, 0]).abs(),
-            (y * inverse * self.scale[:, 1] - self.middle[:, 1]).abs(),
+            (x * inverse * scale[:, 0] - middle[:, 0]).abs(),
+            (y * inverse * scale[:, 1] - middle[:, 1]).abs(),
         )
 
     def misplaced(self, means: torch.Tensor, log_scales: torch.Tensor) -> torch.Tensor:

@@ -47,8 +47,8 @@ class SplatOptions:
         start_factor: images are smaller by this factor at first; by 4 at least where the budget is
             under 12 seconds.
         full_resolution_at: progress at which the full resolution is reached.
-        grow_from, grow_until: progress between which splats are added and pruned.
-        grow_every: steps between changes of the set of splats.
+        grow_from, grow_until: progress between which splats are added; they are pruned to the end.
+        grow_every: steps between changes of the set of splats; five times as many after growth.
         sh_degree: of the view-dependent colour, 0 to 3.
         sh_every: progress between raising the SH degree by one.
         antialias: opacity compensation (Mip-Splatting); such models need a viewer that knows it.
