@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from recon.dense import DenseOptions, DensePhoto, dense_points
-from recon.dense.pairs import project, ranked_neighbours
+from recon.dense.pairs import ranked_neighbours
 from recon.dense.sweep import GreyView, Planes, plane_sweep, projection
 from recon.errors import OptionError
 from recon.geometry import Camera, Sim3, look_at
@@ -169,7 +169,7 @@ def test_neighbours_see_the_same_from_good_angles() -> None:
     assert ranked[0] == 2
     assert 5 not in ranked  # looks away
     assert ranked.index(1) < len(ranked)
-    assert project(cameras[0], points).inside.mean() > 0.9
+    assert cameras[0].project(points).inside.mean() > 0.9
 
 
 @pytest.fixture(scope="module")
@@ -195,7 +195,7 @@ def test_dense_points_lie_on_the_wall_in_its_colours(
     assert np.median(off) < 0.01
     assert np.quantile(off, 0.95) < 0.05
     # Colours are those of any photo at the point's place.
-    seen = project(wall[2].camera, dense.xyz.astype(np.float64))
+    seen = wall[2].camera.project(dense.xyz.astype(np.float64))
     column, row = seen.uv[seen.inside].astype(int).T
     apart = np.abs(wall[2].rgb[row, column].astype(int) - dense.rgb[seen.inside]).mean(1)
     assert np.median(apart) < 10

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from recon.dense.pairs import project, ranked_neighbours
+from recon.dense.pairs import ranked_neighbours
 from recon.dense.sweep import DepthMap, GreyView, Planes, plane_sweep, projection
 from recon.geometry import Camera
 from recon.scene import SparsePoints
@@ -115,7 +115,7 @@ def _planes(
 ) -> Planes | None:
     """The depths at which to look for what photo `index` shows; None where nothing tells."""
     camera = cameras[index]
-    seen = project(camera, xyz)
+    seen = camera.project(xyz)
     depths = seen.depth[seen.inside]
     if len(depths) < _MIN_POINTS or not others:
         return None
@@ -155,7 +155,7 @@ def _agreed(
     xyz = np.einsum("nj,ji->ni", in_cam - translation, rotation)
     confirmed = np.zeros(len(xyz), bool)
     for other in others:
-        seen = project(photos[other.index].camera, xyz)
+        seen = photos[other.index].camera.project(xyz)
         column, row = seen.uv[seen.inside].astype(int).T
         theirs = other.depth.inverse_depth[row, column]
         step = max(other.planes.step, reference.planes.step)

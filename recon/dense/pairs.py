@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,29 +19,6 @@ _CANDIDATES = 24  # nearest cameras that are looked at
 _COMMON = 5.0  # a pair shares at least so many well-placed points
 
 
-@dataclass(frozen=True)
-class Projected:
-    """Points (N, 3) in a camera: pixels (N, 2), depths (N,), and which lie in the picture (N,)."""
-
-    uv: F64
-    depth: F64
-    inside: NDArray[np.bool_]
-
-
-def project(camera: Camera, xyz: F64) -> Projected:
-    """Points (N, 3), in the world, as `camera` sees them."""
-    m = camera.cam_from_world
-    # Written out: BLAS on matrices this thin spends most of its time on threads.
-    x, y, z = (
-        m[i, 0] * xyz[:, 0] + m[i, 1] * xyz[:, 1] + m[i, 2] * xyz[:, 2] + m[i, 3] for i in range(3)
-    )
-    ahead = z > 1e-6
-    safe = np.where(ahead, z, 1.0)
-    uv = np.stack([camera.fx * x / safe + camera.cx, camera.fy * y / safe + camera.cy], 1)
-    framed = ((uv >= 0) & (uv < [camera.width, camera.height])).all(1)
-    return Projected(uv, z, ahead & framed)
-
-
 def ranked_neighbours(cameras: Sequence[Camera], xyz: F64, index: int) -> list[int]:
     """The cameras that see the same points (N, 3) as camera `index` from good angles, best first.
 
@@ -50,7 +26,7 @@ def ranked_neighbours(cameras: Sequence[Camera], xyz: F64, index: int) -> list[i
     points hidden in one of the photos are not known to be.
     """
     centres = np.array([camera.centre for camera in cameras])
-    mine = project(cameras[index], xyz).inside
+    mine = cameras[index].project(xyz).inside
     seen = xyz[mine]
     if len(seen) > _SAMPLE:
         seen = seen[np.linspace(0, len(seen) - 1, _SAMPLE).astype(int)]
@@ -59,7 +35,7 @@ def ranked_neighbours(cameras: Sequence[Camera], xyz: F64, index: int) -> list[i
     for other in nearest[: _CANDIDATES + 1].tolist():
         if other == index:
             continue
-        shared = seen[project(cameras[other], seen).inside]
+        shared = seen[cameras[other].project(seen).inside]
         a, b = shared - centres[index], shared - centres[other]
         lengths = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
         cosine = (a * b).sum(1) / np.maximum(lengths, 1e-12)

@@ -9,6 +9,17 @@ from numpy.typing import NDArray
 
 from recon.errors import OptionError
 
+_NEAREST = 1e-6  # depth of points that have a pixel, scene units
+
+
+@dataclass(frozen=True)
+class Projected:
+    """Points (N, 3) in a camera: pixels (N, 2), depths (N,), and which lie in the picture (N,)."""
+
+    uv: NDArray[np.float64]
+    depth: NDArray[np.float64]
+    inside: NDArray[np.bool_]
+
 
 @dataclass(frozen=True)
 class Camera:
@@ -54,6 +65,20 @@ class Camera:
     def centre(self) -> NDArray[np.float64]:
         """(3,) camera centre in world space."""
         return -self.cam_from_world[:3, :3].T @ self.cam_from_world[:3, 3]
+
+    def project(self, xyz: NDArray[np.float64]) -> Projected:
+        """Points (N, 3), in the world, as this camera sees them."""
+        m = self.cam_from_world
+        # Written out: BLAS on matrices this thin spends most of its time on threads.
+        x, y, z = (
+            m[i, 0] * xyz[:, 0] + m[i, 1] * xyz[:, 1] + m[i, 2] * xyz[:, 2] + m[i, 3]
+            for i in range(3)
+        )
+        ahead = z > _NEAREST
+        safe = np.where(ahead, z, 1.0)
+        uv = np.stack([self.fx * x / safe + self.cx, self.fy * y / safe + self.cy], 1)
+        framed = ((uv >= 0) & (uv < [self.width, self.height])).all(1)
+        return Projected(uv, z, ahead & framed)
 
     def resized(self, width: int, height: int) -> Camera:
         """The same view on a grid of `width` x `height` pixels."""

@@ -59,14 +59,6 @@ def scene_region(scene: PosedScene) -> Region:
 
 def _nearest(scene: PosedScene, points: np.ndarray) -> float:
     """Distance of the nearest things that cameras see; 0 when they see no points."""
-    depths = []
-    for view in scene.train_views:
-        camera = view.camera
-        p = points @ camera.cam_from_world[:3, :3].T + camera.cam_from_world[:3, 3]
-        p = p[p[:, 2] > 1e-6]
-        x = camera.fx * p[:, 0] / p[:, 2] + camera.cx
-        y = camera.fy * p[:, 1] / p[:, 2] + camera.cy
-        shown = p[(x >= 0) & (x < camera.width) & (y >= 0) & (y < camera.height), 2]
-        if len(shown):
-            depths.append(float(np.quantile(shown, _NEAR_QUANTILE)))
-    return min(depths, default=0.0)
+    seen = (view.camera.project(points) for view in scene.train_views)
+    shown = (s.depth[s.inside] for s in seen)
+    return min((float(np.quantile(d, _NEAR_QUANTILE)) for d in shown if len(d)), default=0.0)

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
+from recon.geometry import Camera
 from recon.scene import PosedScene
 
 # Nothing lies nearer to a camera than this part of the distance of the nearest points that it
@@ -50,17 +53,11 @@ class Lenses:
         pose = pose.reshape(count, 4, 4)
         scale = torch.tensor([[c.fx / c.width, c.fy / c.height] for c in cameras])
         middle = torch.tensor([[0.5 - c.cx / c.width, 0.5 - c.cy / c.height] for c in cameras])
-        near = torch.zeros(count)
+        points = scene.points.xyz.astype(np.float64)
+        near = torch.tensor([_nearest(camera, points) for camera in cameras], dtype=torch.float32)
         lenses = cls(
             pose[:, :3, :3], pose[:, :3, 3], scale.view(count, 2), middle.view(count, 2), near
         )
-        points = torch.from_numpy(scene.points.xyz).to(torch.float32)
-        # One camera at a time: all of them at once would need gigabytes on large captures.
-        for k in range(count):
-            depth, x, y = lenses._look(points, slice(k, k + 1))
-            shown = depth[(depth > 0) & (x <= 0.5) & (y <= 0.5)]
-            if len(shown) >= _FEWEST:
-                near[k] = _NEAR * torch.quantile(shown, _QUANTILE)
         return lenses.to(device)
 
     def to(self, device: torch.device) -> Lenses:
@@ -73,15 +70,12 @@ class Lenses:
             self.near.to(device),
         )
 
-    def _look(
-        self, points: torch.Tensor, chosen: slice = slice(None)
-    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Depth (N, K) of points (N, 3) in the chosen cameras, and how far they lie from the middle
-        of each picture along x and y (N, K), in parts of its size."""
-        rotation, translation = self.rotation[chosen], self.translation[chosen]
-        scale, middle = self.scale[chosen], self.middle[chosen]
-        count = len(rotation)
-        seen = points @ rotation.reshape(3 * count, 3).T + translation.reshape(-1)
+    def _look(self, points: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Depth (N, K) of points (N, 3), and how far they lie from the middle of each picture along
+        x and y (N, K), in parts of its size."""
+        scale, middle = self.scale, self.middle
+        count = len(scale)
+        seen = points @ self.rotation.reshape(3 * count, 3).T + self.translation.reshape(-1)
         x, y, depth = seen.view(len(points), count, 3).unbind(2)
         inverse = 1 / depth.clamp_min(1e-9)
         return (
@@ -104,3 +98,11 @@ class Lenses:
         seen = ahead & (x < wide + reach * self.scale[:, 0]) & (y < wide + reach * self.scale[:, 1])
         before = ahead & (depth < self.near) & (x < wide) & (y < wide)
         return ~seen.any(1) | before.any(1)
+
+
+def _nearest(camera: Camera, points: NDArray[np.float64]) -> float:
+    """The least depth at which splats may stand before a camera, from the points (N, 3) that it
+    shows."""
+    seen = camera.project(points)
+    shown = seen.depth[seen.inside]
+    return _NEAR * float(np.quantile(shown, _QUANTILE)) if len(shown) >= _FEWEST else 0.0

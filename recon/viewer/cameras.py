@@ -83,17 +83,6 @@ def viewpoint_of(camera: Camera, scene: PosedScene, aspect: float) -> Viewpoint:
     )
 
 
-def _in_view(camera: Camera, points: F64) -> tuple[F64, NDArray[np.bool_]]:
-    """Depths (N,) and which points project into the image."""
-    local = points @ camera.cam_from_world[:3, :3].T + camera.cam_from_world[:3, 3]
-    depth = local[:, 2]
-    safe = np.where(depth > 1e-6, depth, 1.0)
-    u = camera.fx * local[:, 0] / safe + camera.cx
-    v = camera.fy * local[:, 1] / safe + camera.cy
-    inside = (depth > 1e-6) & (u >= 0) & (u < camera.width) & (v >= 0) & (v < camera.height)
-    return depth, inside
-
-
 def _sample(xyz: NDArray[np.float32], at_most: int) -> F64:
     """An even subset of the cloud, float64."""
     return xyz[:: max(1, len(xyz) // at_most)].astype(np.float64)
@@ -101,9 +90,9 @@ def _sample(xyz: NDArray[np.float32], at_most: int) -> F64:
 
 def _median_depth(camera: Camera, xyz: NDArray[np.float32]) -> float:
     if len(xyz):
-        depth, inside = _in_view(camera, _sample(xyz, 5000))
-        if inside.any():
-            return float(np.median(depth[inside]))
+        seen = camera.project(_sample(xyz, 5000))
+        if seen.inside.any():
+            return float(np.median(seen.depth[seen.inside]))
     return max(float(np.linalg.norm(camera.centre)), 0.5)
 
 
@@ -116,7 +105,7 @@ def best_view(scene: PosedScene) -> View | None:
     middle = np.mean([v.camera.centre for v in views], axis=0)
 
     def rank(view: View) -> tuple[float, float]:
-        seen = float(_in_view(view.camera, points)[1].mean()) if len(points) else 0.0
+        seen = float(view.camera.project(points).inside.mean()) if len(points) else 0.0
         # Coarse steps, so that a handful of points does not outweigh a central position.
         return round(seen, 1), -float(np.linalg.norm(view.camera.centre - middle))
 
