@@ -294,10 +294,11 @@ def test_morton_order_keeps_neighbours_together() -> None:
 
 def test_more_photos_get_more_steps_where_a_preset_says_so(scene: PosedScene) -> None:
     high = splat_preset("high")
-    assert high.for_photos(10).steps == high.steps
-    assert high.for_photos(80).steps == 80 * high.steps_per_photo
-    assert high.for_photos(5000).steps == 30_000
-    assert SplatOptions(steps=9).for_photos(5000).steps == 9
+    assert high.for_photos(10, alpha=False).steps == high.steps
+    assert high.for_photos(80, alpha=False).steps == 80 * high.steps_per_photo
+    assert high.for_photos(80, alpha=True).steps == 80 * high.object_steps_per_photo
+    assert high.for_photos(5000, alpha=False).steps == 30_000
+    assert SplatOptions(steps=9).for_photos(5000, alpha=True).steps == 9
     options = small_options(steps=10, steps_per_photo=3)
     events = list(SplatTrainer(scene, options).run())
     finished = events[-1]

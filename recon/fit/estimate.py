@@ -39,6 +39,7 @@ class Workload:
         source_megapixels: of a photo as it is on disk.
         width, height: of the largest photo as trained on.
         given_poses: cameras need not be found.
+        alpha: photos are transparent around the object.
         threads: that may be used.
     """
 
@@ -48,6 +49,7 @@ class Workload:
     width: int
     height: int
     given_poses: bool
+    alpha: bool
     threads: int
 
     @property
@@ -77,6 +79,7 @@ def workload_of(
         width=max(1, round(photo.width * scale)),
         height=max(1, round(photo.height * scale)),
         given_poses=given_poses,
+        alpha=capture.background is not None,
         threads=threads or usable_threads(),
     )
 

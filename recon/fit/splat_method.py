@@ -45,6 +45,7 @@ class SplatMethod:
         asked = {
             "steps": options.steps,
             "steps_per_photo": None if options.steps is None else 0,
+            "object_steps_per_photo": None if options.steps is None else 0,
             "max_splats": options.max_splats,
             "time_budget": options.time_budget,
         }
@@ -61,7 +62,7 @@ class SplatMethod:
         return {k: v for k, v in dataclasses.asdict(plan).items() if k not in _HOW}
 
     def cost(self, plan: SplatOptions, work: Workload) -> Cost:
-        plan = plan.for_photos(work.photos - work.held_out)
+        plan = plan.for_photos(work.photos - work.held_out, alpha=work.alpha)
         pixels = work.megapixels * 1e6
         # Images start small and splats few; these are the averages over a training.
         rendered = _mean_image_share(plan) * pixels

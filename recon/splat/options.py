@@ -39,7 +39,9 @@ class SplatOptions:
     Attributes:
         steps: training steps (one view each), at least.
         steps_per_photo: so many for each training photo where that is more, up to 30,000; 0 for
-            `steps` alone.
+            `steps` alone. More would learn the photos by heart.
+        object_steps_per_photo: the same for photos with alpha: what they say of the empty space
+            around the object leaves less to guess, and steps help for longer.
         max_splats: splats grow towards this number and never beyond.
         time_budget: seconds of training, or None. Progress then follows whichever of steps and
             time is ahead: schedules complete within the budget.
@@ -71,6 +73,7 @@ class SplatOptions:
 
     steps: int = 3000
     steps_per_photo: int = 0
+    object_steps_per_photo: int = 0
     max_splats: int = 100_000
     time_budget: float | None = None
     long_side: int | None = 960
@@ -108,10 +111,11 @@ class SplatOptions:
         if self.start_factor < 1:
             raise OptionError(f"the start factor must be at least 1, not {self.start_factor}")
 
-    def for_photos(self, count: int) -> SplatOptions:
-        """The same with the steps that so many training photos get."""
-        wanted = max(self.steps, min(self.steps_per_photo * count, _MOST_STEPS))
-        return replace(self, steps=wanted, steps_per_photo=0)
+    def for_photos(self, count: int, *, alpha: bool) -> SplatOptions:
+        """The same with the steps that so many training photos, with or without alpha, get."""
+        each = self.object_steps_per_photo if alpha else self.steps_per_photo
+        wanted = max(self.steps, min(each * count, _MOST_STEPS))
+        return replace(self, steps=wanted, steps_per_photo=0, object_steps_per_photo=0)
 
     def for_budget(self) -> SplatOptions:
         """The same as the budget allows: a few seconds leave no time for a dense cloud,
@@ -129,7 +133,13 @@ _LONG = SplatOptions(start_factor=4.0, dense_objects=False)
 _PRESETS: dict[str, SplatOptions] = {
     "draft": SplatOptions(steps=2000, max_splats=50_000),
     "standard": replace(_LONG, steps=7000, max_splats=150_000),
-    "high": replace(_LONG, steps=12_000, steps_per_photo=280, max_splats=250_000),
+    "high": replace(
+        _LONG,
+        steps=7000,
+        steps_per_photo=160,
+        object_steps_per_photo=280,
+        max_splats=250_000,
+    ),
 }
 
 

@@ -55,7 +55,9 @@ class SplatTrainer(LoopTrainer):
     ) -> None:
         self._backend = training_backend(options.backend)
         self._backend.set_threads(options.threads)
-        options = options.for_photos(len(scene.train_views)).for_budget()
+        options = options.for_photos(
+            len(scene.train_views), alpha=scene.background is not None
+        ).for_budget()
         super().__init__(scene, options, checkpoint_dir)
         self._options = options
         self._densifier = densifier or ErrorSplitter(
