@@ -26,7 +26,7 @@ from recon.viewer.live import LiveView
 from recon.viewer.panels import Panels
 from recon.viewer.server import ServerOptions, ViewerServer
 from recon.viewer.tab_compare import CompareTab
-from recon.viewer.wording import as_markdown
+from recon.viewer.wording import as_html
 from recon.viewer.workspace import Workspace
 
 
@@ -192,14 +192,21 @@ def test_a_failure_while_the_panel_is_built_is_told_once(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("text", "shown"),
     [
-        ("a\n\n  What to do: b", "a\n\nWhat to do: b"),
-        ("photos_of_*us*.jpg", r"photos\_of\_\*us\*\.jpg"),
-        ("<img src=x>", r"\<img src=x\>"),
-        ("# 1", r"\# 1"),
+        ("a\n\n  What to do: b", "<p>a</p><p>What to do: b</p>"),
+        ("photos_of_*us*.jpg", "<p>photos_of_*us*.jpg</p>"),
+        ("<img src=x onerror='y'>", "<p>&lt;img src=x onerror=&#x27;y&#x27;&gt;</p>"),
+        ("", ""),
     ],
 )
 def test_words_from_elsewhere_are_no_markup(text: str, shown: str) -> None:
-    assert as_markdown(text) == shown
+    assert as_html(text).split(">", 1)[1] == shown + "</div>"
+
+
+def test_the_state_of_things_stands_before_the_words_of_it() -> None:
+    assert "<p><b>Paused.</b> at &lt;step&gt; 3</p><p>b</p>" in as_html(
+        "at <step> 3\nb", state="Paused."
+    )
+    assert "<p><b>Paused.</b></p>" in as_html("", state="Paused.")
 
 
 def test_looking_for_photos_that_there_are_none_of_says_what_to_do(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from recon.viewer.tab_explore import ExploreTab
 from recon.viewer.tab_make import MakeTab
 from recon.viewer.tab_training import TrainingControl, TrainingTab
 from recon.viewer.wire import guarded
-from recon.viewer.wording import as_markdown
+from recon.viewer.wording import as_html
 from recon.viewer.workspace import Content
 
 UPRIGHT = 0.8
@@ -42,7 +42,7 @@ class Panels:
             lambda x, y: guarded(session, partial(session.press, x, y)),
         )
         self._overlays: Overlays | None = None
-        self._waiting: viser.GuiMarkdownHandle | None = None
+        self._waiting: viser.GuiHtmlHandle | None = None
         self._explore: ExploreTab | None = None
         self._compare: CompareTab | None = None
         self._capture: CaptureTab | None = None
@@ -59,8 +59,8 @@ class Panels:
             content = session.content
             if content.phase != "ready" or content.scene is None:
                 if self._waiting is None:
-                    self._waiting = gui.add_markdown("")
-                self._waiting.content = as_markdown(content.note)
+                    self._waiting = gui.add_html("")
+                self._waiting.content = as_html(content.note)
                 return
             self._built = True
             if self._waiting is not None:

@@ -9,7 +9,7 @@ import viser
 from recon.viewer.charts import Charts
 from recon.viewer.session import Session
 from recon.viewer.wire import on_click
-from recon.viewer.wording import as_markdown
+from recon.viewer.wording import as_html
 
 
 class TrainingControl(Protocol):
@@ -32,7 +32,7 @@ class TrainingTab:
         self._session = session
         gui = session.client.gui
         self._bar = gui.add_progress_bar(0.0, animated=True)
-        self._text = gui.add_markdown("")
+        self._text = gui.add_html("")
         self._buttons: tuple[viser.GuiButtonHandle, ...] = ()
         if not readonly:
             self._buttons = self._add_buttons(control)
@@ -69,8 +69,8 @@ class TrainingTab:
         if training is None:
             return
         self._bar.value = 100.0 * training.fraction
-        words = {"paused": "**Paused.** ", "stopping": "**Stopping and saving ...** "}
-        self._text.content = words.get(training.state, "") + as_markdown(training.text)
+        words = {"paused": "Paused.", "stopping": "Stopping and saving ..."}
+        self._text.content = as_html(training.text, state=words.get(training.state, ""))
         shown = (
             training.state == "training",
             training.state == "paused",
