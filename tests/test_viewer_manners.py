@@ -189,6 +189,30 @@ def test_a_failure_while_the_panel_is_built_is_told_once(tmp_path: Path) -> None
         asyncio.run(visit())
 
 
+def test_dragging_a_comparison_leaves_the_words_of_a_failure(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workspace = Workspace(ball_content(tmp_path))
+    view = workspace.content.scene.test_views[0].name
+    said: list[str] = []
+
+    async def visit() -> None:
+        async with open_page(server.port) as page:
+            assert await gets_picture(page)
+            session = server.sessions[0]
+            await asyncio.to_thread(session.compare, view)
+            until(lambda: session.frames.composed_for != (0, 0), "the comparison")
+            workspace.fail("the disk is full")
+            monkeypatch.setattr(session.screen, "say", said.append)
+            monkeypatch.setattr(session.frames, "composed_again", pytest.fail)
+            await asyncio.to_thread(session.drag, 0.4, 0.5)
+
+    with ViewerServer(workspace, ServerOptions(port=8700)) as server:
+        asyncio.run(visit())
+    assert said
+    assert all("the disk is full" in words for words in said)
+
+
 @pytest.mark.parametrize(
     ("text", "shown"),
     [

@@ -153,6 +153,9 @@ class Session:
         self.arrange(**self.board.dragged((x, y), self.canvas))
 
     def _compose_again(self) -> None:
+        if self.content.phase != "ready":  # words stand in the picture's place, and stay there
+            self.refresh()
+            return
         request = self.frames.composed_again()
         if request is not None:
             self.scheduler.submit(self.client.client_id, request)
