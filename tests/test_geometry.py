@@ -112,6 +112,23 @@ def test_a_resized_camera_sees_the_same_view():
     assert np.allclose(project(small, point) / (160, 240), project(full, point) / (640, 480))
 
 
+def test_points_are_projected_and_brought_back():
+    view, rng = camera(), np.random.default_rng(0)
+    points = rng.uniform(-0.5, 0.5, (50, 3))
+    seen = view.project(points)
+    assert np.allclose(seen.uv, [project(view, point) for point in points])
+    assert seen.inside.all()
+    assert np.allclose(view.unproject(seen.uv, seen.depth), points)
+
+
+def test_points_behind_a_camera_or_beside_its_picture_are_not_inside():
+    view = camera()
+    ahead = view.world_from_cam[:3, 2]
+    beside = view.unproject(np.array([[-0.5, 5.0], [0.5, 5.0]]), np.array([2.0, 2.0]))
+    points = np.stack([view.centre + ahead, view.centre - ahead, *beside])
+    assert view.project(points).inside.tolist() == [True, False, False, True]
+
+
 def test_fit_long_side_shrinks_and_never_enlarges():
     tall = Camera(1080, 1920, 1375.0, 1375.0, 540.0, 960.0, np.eye(4)).fit_long_side(960)
     assert (tall.width, tall.height) == (540, 960)

@@ -147,12 +147,8 @@ def _agreed(
     if photo.counts is not None:
         good &= photo.counts
     y, x = np.nonzero(good)
-    z = 1 / depth.inverse_depth[y, x].astype(np.float64)
-    in_cam = np.stack(
-        [(x + 0.5 - camera.cx) / camera.fx * z, (y + 0.5 - camera.cy) / camera.fy * z, z], 1
-    )
-    rotation, translation = camera.cam_from_world[:3, :3], camera.cam_from_world[:3, 3]
-    xyz = np.einsum("nj,ji->ni", in_cam - translation, rotation)
+    pixels = np.stack([x, y], 1) + 0.5
+    xyz = camera.unproject(pixels, 1 / depth.inverse_depth[y, x].astype(np.float64))
     confirmed = np.zeros(len(xyz), bool)
     for other in others:
         seen = photos[other.index].camera.project(xyz)

@@ -8,6 +8,7 @@ from typing import Any
 
 from recon.fit.backend import on_gpu
 from recon.fit.estimate import Cost, Workload
+from recon.fit.guide import splat_guide
 from recon.fit.machine import usable_threads
 from recon.fit.options import FitOptions
 from recon.kernels.field_ops import FEATURES, LEVELS, RECORD
@@ -72,7 +73,8 @@ class NerfMethod:
         )
 
     def trainer(self, scene: PosedScene, plan: NerfOptions, checkpoints: Path) -> Trainer:
-        return NerfTrainer(scene, plan, checkpoints, resume=True)
+        guide = splat_guide(scene, plan)
+        return NerfTrainer(scene, plan, checkpoints, resume=True, guide=guide)
 
     def load(self, path: Path, backend: str) -> RadianceModel:
         return NerfModel.load(path, backend)

@@ -80,6 +80,13 @@ class Camera:
         framed = ((uv >= 0) & (uv < [self.width, self.height])).all(1)
         return Projected(uv, z, ahead & framed)
 
+    def unproject(self, uv: NDArray[np.float64], depth: NDArray[np.float64]) -> NDArray[np.float64]:
+        """The points (N, 3), in the world, that lie so deep (N,) behind pixels (N, 2)."""
+        x = (uv[:, 0] - self.cx) / self.fx * depth
+        y = (uv[:, 1] - self.cy) / self.fy * depth
+        in_cam = np.stack([x, y, depth], 1) - self.cam_from_world[:3, 3]
+        return np.einsum("nj,ji->ni", in_cam, self.cam_from_world[:3, :3])
+
     def resized(self, width: int, height: int) -> Camera:
         """The same view on a grid of `width` x `height` pixels."""
         sx, sy = width / self.width, height / self.height

@@ -37,6 +37,8 @@ class NerfOptions:
         rate_final: factor that it falls to, exponentially...
         rate_hold: ...after this progress.
         huber_delta: where the loss turns from quadratic to linear.
+        guide_steps: steps of a splat training that finds the surfaces of an unbounded scene first,
+            0 for none; see `recon.nerf.surfaces`. Photos with alpha have their visual hull.
         exposure: one learned gain a photo and channel.
         density_bias: added to the exponent of the density.
         min_weight: samples with less blending weight have no colour.
@@ -68,6 +70,7 @@ class NerfOptions:
     rate_final: float = 0.03
     rate_hold: float = 0.6
     huber_delta: float = 0.1
+    guide_steps: int = 800
     exposure: bool = False
     density_bias: float = 0.0
     min_weight: float = 4e-3
@@ -90,6 +93,8 @@ class NerfOptions:
             raise OptionError("step length, coarse factor or samples of a ray are out of range")
         if not (0 < self.fine_from <= 1 and 0 <= self.min_transmittance < 1):
             raise OptionError("progress of fine steps or transmittance is out of range")
+        if self.guide_steps < 0:
+            raise OptionError(f"guide steps must not be negative: {self.guide_steps}")
         if not (self.rate > 0 and self.mlp_rate > 0):
             raise OptionError("learning rates must be positive")
 

@@ -21,7 +21,8 @@ from recon.nerf.model import NerfModel
 from recon.nerf.options import NerfOptions
 from recon.nerf.pace import Pace
 from recon.nerf.region import Region, scene_region
-from recon.nerf.state import initial_state
+from recon.nerf.state import all_occupied, initial_state
+from recon.nerf.surfaces import Guide, surface_cells
 from recon.scene import PosedScene
 from recon.training.checkpoint import newest_readable
 from recon.training.loop import LoopTrainer, StepReport
@@ -40,6 +41,7 @@ class NerfTrainer(LoopTrainer):
         options: see `NerfOptions`.
         checkpoint_dir: where checkpoints go, or None for none.
         resume: go on from the newest readable checkpoint there.
+        guide: asked once before the first step of an unbounded scene; see `Guide`.
 
     Raises:
         BackendUnavailable: the backend asked for does not train here.
@@ -54,6 +56,7 @@ class NerfTrainer(LoopTrainer):
         checkpoint_dir: Path | None = None,
         *,
         resume: bool = True,
+        guide: Guide | None = None,
     ) -> None:
         native_cpu.set_thread_count(options.threads)
         super().__init__(scene, options, checkpoint_dir)
@@ -64,6 +67,9 @@ class NerfTrainer(LoopTrainer):
         with typed_out_of_memory():
             if not (resume and self._resume()):
                 self._start()
+        self._guide = None if self._region.bounded or self._step > 0 else guide
+        if self._guide is not None:
+            self._notices.append("looking for surfaces with a short training of splats")
 
     def _start(self) -> None:
         options = self._options
@@ -133,6 +139,19 @@ class NerfTrainer(LoopTrainer):
 
     def _prepare(self) -> None:
         self._load_images()
+        model = None if self._guide is None else self._guide(self._stop.is_set)
+        self._guide = None
+        if model is not None:
+            self._keep(surface_cells(model, self._scene, self._shape))
+
+    def _keep(self, cells: torch.Tensor) -> None:
+        """From now on only these cells (grid^3,) of those that count so far count."""
+        with self._lock:
+            weights = self._state.weights
+            self._state.density[~cells.to(self._engine.device)] = -1.0
+            occupied = all_occupied(self._state.density.cpu())
+            weights.occupied.copy_(occupied.to(self._engine.device))
+            self._engine.use_grid(weights)
 
     def _train_step(self) -> StepReport:
         options, progress, pace = self._options, self.progress, self._pace
