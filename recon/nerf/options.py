@@ -55,7 +55,7 @@ class NerfOptions:
     log2_table: int = 19
     base: int = 16
     finest: int = 2048
-    first_levels: int = 4
+    first_levels: int = 8
     all_levels_at: float = 0.25
     grid: int = 128
     first_batch: int = 1 << 13
@@ -66,10 +66,10 @@ class NerfOptions:
     ray_samples: int = 24
     cone: float = 1 / 128
     rate: float = 2e-2
-    mlp_rate: float = 2e-2
+    mlp_rate: float = 5e-3
     rate_final: float = 0.03
     rate_hold: float = 0.6
-    huber_delta: float = 0.1
+    huber_delta: float = 1.0
     guide_steps: int = 800
     exposure: bool = False
     density_bias: float = 0.0

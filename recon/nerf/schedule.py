@@ -56,4 +56,4 @@ def next_coarseness(
 def grid_rhythm(step: int) -> tuple[int, int, float]:
     """One in how many occupied cells is looked at, one in how many of all, and by how much what a
     cell remembers fades before."""
-    return (2, 8, 0.9) if step < _GRID_WARM_STEPS else (4, 32, 0.8)
+    return (2, 8, 0.9) if step < _GRID_WARM_STEPS else (2, 16, 0.95)

@@ -135,8 +135,8 @@ _PRESETS: dict[str, SplatOptions] = {
     "standard": replace(_LONG, steps=7000, max_splats=150_000),
     "high": replace(
         _LONG,
-        steps=7000,
-        steps_per_photo=160,
+        steps=4000,
+        steps_per_photo=100,
         object_steps_per_photo=280,
         max_splats=250_000,
     ),
