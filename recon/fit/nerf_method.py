@@ -13,16 +13,16 @@ from recon.fit.machine import usable_threads
 from recon.fit.options import FitOptions
 from recon.kernels.field_ops import FEATURES, LEVELS, RECORD
 from recon.model import RadianceModel, Trainer
-from recon.nerf import NerfModel, NerfOptions, NerfTrainer, nerf_preset
+from recon.nerf import NerfModel, NerfOptions, NerfTrainer, nerf_preset, schedule
 from recon.scene import PosedScene
 
 # Fields of NerfOptions that change how training runs, not what it makes.
 _HOW = frozenset({"backend", "threads", "eval_every", "eval_views", "checkpoint_every"})
 
 # Costs of training, from runs on an AVX2 server CPU: CPU seconds of a sample that has gradients,
-# with those that were looked at and had none, and of an entry of the table in a step.
-_CPU_SECONDS_PER_SAMPLE = 1.7e-6
-_CPU_SECONDS_PER_ENTRY = 7e-9
+# with those that were looked at and had none, and the entries of tables that it touches.
+_CPU_SECONDS_PER_SAMPLE = 3.2e-6
+_POINTS = 20  # of the schedule, for a mean
 _BASE_MEMORY = 700_000_000
 _PHOTO_BYTES_PER_PIXEL = 4
 # Records of entries and their rounded copies; gradients of a level for each thread; rows of
@@ -54,8 +54,8 @@ class NerfMethod:
 
     def cost(self, plan: NerfOptions, work: Workload) -> Cost:
         entries = LEVELS << plan.log2_table  # a little less: coarse levels are smaller
-        step = plan.batch * _CPU_SECONDS_PER_SAMPLE + entries * _CPU_SECONDS_PER_ENTRY
-        seconds = plan.steps * step / work.threads
+        samples = sum(schedule.batch(plan, (i + 0.5) / _POINTS) for i in range(_POINTS)) / _POINTS
+        seconds = plan.steps * samples * _CPU_SECONDS_PER_SAMPLE / work.threads
         if plan.time_budget is not None:
             seconds = min(seconds, plan.time_budget)
         level = (4 * FEATURES << plan.log2_table) * work.threads

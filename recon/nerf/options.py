@@ -49,7 +49,7 @@ class NerfOptions:
         eval_every, eval_views, checkpoint_every: as for splats, seconds.
     """
 
-    steps: int = 6000
+    steps: int = 20_000
     time_budget: float | None = None
     long_side: int | None = 960
     log2_table: int = 19
@@ -58,12 +58,12 @@ class NerfOptions:
     first_levels: int = 8
     all_levels_at: float = 0.25
     grid: int = 128
-    first_batch: int = 1 << 13
-    batch: int = 1 << 16
+    first_batch: int = 1 << 12
+    batch: int = 1 << 14
     step_length: float = 2 * 3**0.5 / 512
     coarse_factor: float = 8.0
     fine_from: float = 0.4
-    ray_samples: int = 24
+    ray_samples: int = 8
     cone: float = 1 / 128
     rate: float = 2e-2
     mlp_rate: float = 5e-3
@@ -100,9 +100,9 @@ class NerfOptions:
 
 
 _PRESETS: dict[str, NerfOptions] = {
-    "draft": NerfOptions(steps=3000, log2_table=17, batch=1 << 15),
-    "standard": NerfOptions(steps=12_000, log2_table=18),
-    "high": NerfOptions(steps=45_000, log2_table=19, batch=1 << 17),
+    "draft": NerfOptions(steps=7000, log2_table=17),
+    "standard": NerfOptions(steps=36_000, log2_table=18),
+    "high": NerfOptions(steps=120_000, log2_table=19, batch=1 << 15),
 }
 
 
