@@ -11,7 +11,7 @@ from recon.nerf.pace import Pace, PastStep
 
 
 def result_of(
-    rays: int, coarseness: float, samples: float = 96.0, *, complete: bool = True
+    rays: int, coarseness: float, samples: float = 48.0, *, complete: bool = True
 ) -> StepResult:
     """A step through a scene in which a ray has so many samples at a coarseness of 1, of which one
     in four is live."""
@@ -51,7 +51,7 @@ def test_late_results_lead_to_the_same_pace_without_swinging(lag: int) -> None:
     rays = options.first_batch / (options.ray_samples / 4)
     for given in (prompt, late):
         assert given[-1][0] == pytest.approx(rays, rel=0.01)
-        assert given[-1][1] == pytest.approx(96.0 / options.ray_samples, rel=0.01)
+        assert given[-1][1] == pytest.approx(48.0 / options.ray_samples, rel=0.01)
     assert max(rays for rays, _ in late) < 1.1 * rays
     assert max(coarseness for _, coarseness in late) < 1.02 * late[-1][1]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -80,7 +81,9 @@ class Camera:
         framed = ((uv >= 0) & (uv < [self.width, self.height])).all(1)
         return Projected(uv, z, ahead & framed)
 
-    def unproject(self, uv: NDArray[np.float64], depth: NDArray[np.float64]) -> NDArray[np.float64]:
+    def unproject(
+        self, uv: NDArray[np.floating[Any]], depth: NDArray[np.floating[Any]]
+    ) -> NDArray[np.float64]:
         """The points (N, 3), in the world, that lie so deep (N,) behind pixels (N, 2)."""
         x = (uv[:, 0] - self.cx) / self.fx * depth
         y = (uv[:, 1] - self.cy) / self.fy * depth
