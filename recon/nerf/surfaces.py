@@ -30,14 +30,13 @@ _REACH = 2  # cells around a surface that count as well
 def surface_cells(model: RadianceModel, scene: PosedScene, shape: FieldShape) -> torch.Tensor:
     """(grid^3,) bool: cells, x fastest, within two cells of what `model` shows the training
     cameras."""
-    points = np.concatenate(
-        [_seen(model, v.camera.fit_long_side(_LONG_SIDE)) for v in scene.train_views]
-    )
-    unit = unit_from_box(shape, box_from_scene(shape, torch.from_numpy(points)))
-    unit = unit[((unit >= 0) & (unit < 1)).all(1)]
-    x, y, z = (unit * shape.grid).long().clamp_max(shape.grid - 1).unbind(1)
     cells = torch.zeros(1, 1, *(shape.grid,) * 3)
-    cells[0, 0, z, y, x] = 1.0
+    for view in scene.train_views:
+        points = torch.from_numpy(_seen(model, view.camera.fit_long_side(_LONG_SIDE)))
+        unit = unit_from_box(shape, box_from_scene(shape, points))
+        unit = unit[((unit >= 0) & (unit < 1)).all(1)]
+        x, y, z = (unit * shape.grid).long().clamp_max(shape.grid - 1).unbind(1)
+        cells[0, 0, z, y, x] = 1.0
     near = torch.nn.functional.max_pool3d(cells, 2 * _REACH + 1, 1, _REACH)
     return near.view(-1) > 0
 

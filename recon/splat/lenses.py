@@ -73,15 +73,14 @@ class Lenses:
     def _look(self, points: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Depth (N, K) of points (N, 3), and how far they lie from the middle of each picture along
         x and y (N, K), in parts of its size."""
-        scale, middle = self.scale, self.middle
-        count = len(scale)
+        count = len(self.scale)
         seen = points @ self.rotation.reshape(3 * count, 3).T + self.translation.reshape(-1)
         x, y, depth = seen.view(len(points), count, 3).unbind(2)
         inverse = 1 / depth.clamp_min(1e-9)
         return (
             depth,
-            (x * inverse * scale[:, 0] - middle[:, 0]).abs(),
-            (y * inverse * scale[:, 1] - middle[:, 1]).abs(),
+            (x * inverse * self.scale[:, 0] - self.middle[:, 0]).abs(),
+            (y * inverse * self.scale[:, 1] - self.middle[:, 1]).abs(),
         )
 
     def misplaced(self, means: torch.Tensor, log_scales: torch.Tensor) -> torch.Tensor:
