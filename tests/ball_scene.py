@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
@@ -15,6 +16,9 @@ from recon.geometry import Camera, Sim3, look_at
 from recon.model import RadianceModel, RenderOptions
 from recon.scene import PosedScene, SparsePoints, View
 from recon.splat import SplatOptions
+
+if TYPE_CHECKING:
+    from recon.nerf import NerfOptions
 
 SIZE = 64
 
@@ -92,6 +96,25 @@ def small_options(**changes: object) -> SplatOptions:
         max_splats=400,
         start_factor=2.0,
         grow_every=20,
+        eval_every=None,
+        checkpoint_every=1e9,
+        threads=2,
+    )
+    return dataclasses.replace(base, **changes)
+
+
+def small_field_options(**changes: object) -> NerfOptions:
+    from recon.nerf import NerfOptions
+
+    base = NerfOptions(
+        steps=40,
+        log2_table=12,
+        finest=128,
+        grid=32,
+        first_batch=2048,
+        batch=4096,
+        step_length=0.03,
+        cone=1 / 32,
         eval_every=None,
         checkpoint_every=1e9,
         threads=2,

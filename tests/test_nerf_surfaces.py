@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from ball_scene import ball_scene, mean_psnr, true_cloud
+from ball_scene import ball_scene, mean_psnr, small_field_options, true_cloud
 
 from recon.geometry import Camera
 from recon.kernels.field_ops import FieldShape
@@ -30,20 +30,7 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> PosedScene:
 
 
 def options(**changes: object) -> NerfOptions:
-    base = NerfOptions(
-        steps=60,
-        log2_table=12,
-        finest=128,
-        grid=64,
-        first_batch=2048,
-        batch=4096,
-        step_length=0.03,
-        cone=1 / 32,
-        eval_every=None,
-        checkpoint_every=1e9,
-        threads=2,
-    )
-    return dataclasses.replace(base, **changes)
+    return small_field_options(**{"steps": 60, "grid": 64, **changes})
 
 
 class Floor:

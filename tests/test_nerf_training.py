@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from ball_scene import ball_scene, mean_psnr
+from ball_scene import small_field_options as small_options
 from PIL import Image
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
@@ -37,23 +38,6 @@ from recon.training.checkpoint import list_checkpoints
 @pytest.fixture(scope="module")
 def scene(tmp_path_factory: pytest.TempPathFactory) -> PosedScene:
     return ball_scene(tmp_path_factory.mktemp("ball"), transparent=True)
-
-
-def small_options(**changes: object) -> NerfOptions:
-    base = NerfOptions(
-        steps=40,
-        log2_table=12,
-        finest=128,
-        grid=32,
-        first_batch=2048,
-        batch=4096,
-        step_length=0.03,
-        cone=1 / 32,
-        eval_every=None,
-        checkpoint_every=1e9,
-        threads=2,
-    )
-    return dataclasses.replace(base, **changes)
 
 
 def weights_of(model: NerfModel, folder: Path) -> list[bytes]:
