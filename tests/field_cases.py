@@ -9,7 +9,6 @@ import torch
 from recon.kernels.field_engine import NativeFieldEngine
 from recon.kernels.field_ops import (
     FEATURES,
-    LEVELS,
     RECORD,
     WEIGHTS,
     FieldShape,
@@ -159,24 +158,18 @@ def reference_view(
 
 
 def assert_queries_agree(engine: NativeFieldEngine, n: int) -> None:
-    """Encoding, density and colour of n points, with all levels and with three, are those of the
-    reference."""
+    """Encoding, density and colour of n points are those of the reference."""
     state, shape = make_state(), engine.shape
     g = torch.Generator().manual_seed(n)
     points = torch.randn(n, 3, generator=g)
     directions = torch.nn.functional.normalize(torch.randn(n, 3, generator=g), dim=1)
     table, mlp = state.weights.table.double(), state.weights.mlp.double()
     u = reference.unit_from_box(shape, reference.box_from_scene(shape, points.double()))
-    for levels in (LEVELS, 3):
-        engine.use_levels(levels)
-        encoded, density, color = engine.query(state.weights, points, directions)
-        want = reference.encode(shape, table, u, levels)
-        # The finest level has 64 cells: float32 positions are good for 1e-5 of a cell.
-        assert torch.allclose(encoded.double(), want, atol=1e-4)
-        if levels < LEVELS:
-            assert (encoded[:, levels * FEATURES :] == 0).all()
-            continue
-        sigma, features = reference.geometry(shape, table, mlp, u)
-        rgb = reference.color(mlp, features, directions.double())
-        assert torch.allclose(density.double(), sigma / shape.half, rtol=1e-3)
-        assert torch.allclose(color.double(), rgb, atol=1e-3)
+    encoded, density, color = engine.query(state.weights, points, directions)
+    want = reference.encode(shape, table, u)
+    # The finest level has 64 cells: float32 positions are good for 1e-5 of a cell.
+    assert torch.allclose(encoded.double(), want, atol=1e-4)
+    sigma, features = reference.geometry(shape, table, mlp, u)
+    rgb = reference.color(mlp, features, directions.double())
+    assert torch.allclose(density.double(), sigma / shape.half, rtol=1e-3)
+    assert torch.allclose(color.double(), rgb, atol=1e-3)

@@ -120,7 +120,6 @@ def small_nerf(**changes: object) -> NerfOptions:
         log2_table=12,
         finest=64,
         grid=32,
-        first_levels=8,
         first_batch=768,
         batch=768,
         step_length=0.2,

@@ -217,8 +217,6 @@ def test_schedules() -> None:
     assert factors[0] == 1.0
     assert factors == sorted(factors, reverse=True)
     assert factors[-1] == pytest.approx(options.rate_final)
-    assert schedule.levels(options, 0.0) == options.first_levels
-    assert schedule.levels(options, options.all_levels_at) == 8
     assert schedule.batch(options, 0.0) == options.first_batch
     assert schedule.batch(options, 1.0) == pytest.approx(options.batch)
     assert schedule.next_rays(1000.0, 100, 500) > 100

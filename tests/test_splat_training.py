@@ -38,6 +38,7 @@ from recon.splat import (
 )
 from recon.splat.densify import ErrorSplitter, split
 from recon.splat.state import Shapes, SplatState, morton_order
+from recon.splat.targets import TargetImages
 from recon.training.checkpoint import list_checkpoints
 
 
@@ -334,3 +335,40 @@ def test_a_few_seconds_go_into_steps_alone() -> None:
     assert draft.for_budget() == draft
     minute = dataclasses.replace(draft, time_budget=60.0)
     assert minute.for_budget() == minute
+
+
+@pytest.fixture(scope="module")
+def ball_in_nothing(tmp_path_factory: pytest.TempPathFactory) -> PosedScene:
+    return ball_scene(tmp_path_factory.mktemp("nothing"), transparent=True)
+
+
+@pytest.mark.parametrize("factor", [1.0, 2.0])
+def test_a_background_can_be_exchanged(ball_in_nothing: PosedScene, factor: float) -> None:
+    teal = (0.1, 0.5, 0.6)
+    photos = TargetImages(ball_in_nothing, SIZE, 1)
+    others = TargetImages(dataclasses.replace(ball_in_nothing, background=teal), SIZE, 1)
+    for index in range(len(photos)):
+        target, want = photos.get(index, factor), others.get(index, factor)
+        shown = target.on(torch.ones(3), torch.tensor(teal))
+        assert shown.shape == (3, SIZE // factor, SIZE // factor)
+        # Photo and alpha were rounded to bytes on their own.
+        assert (shown.int() - want.image.int()).abs().max() <= 2
+        assert (target.image.int() - want.image.int()).abs().max() > 50
+
+
+def test_photos_without_alpha_have_no_other_background(scene: PosedScene) -> None:
+    assert TargetImages(scene, SIZE, 1).get(0, 1.0).alpha is None
+
+
+def test_nothing_takes_the_colour_of_the_background(ball_in_nothing: PosedScene) -> None:
+    """On black, what was trained on white as well as what was trained on random colours."""
+
+    def on_black(random_background: bool) -> float:
+        options = small_options(steps=400, random_background=random_background)
+        trainer = SplatTrainer(ball_in_nothing, options)
+        for _ in trainer.run():
+            pass
+        black = dataclasses.replace(ball_in_nothing, background=(0.0, 0.0, 0.0))
+        return mean_psnr(trainer.snapshot(), black)
+
+    assert on_black(True) > on_black(False) + 2.0

@@ -35,7 +35,6 @@ FieldShape field_shape(const std::vector<int> &resolution, int log2_table, int g
     s.centre[i] = centre[i];
   s.half = half;
   s.density_bias = density_bias;
-  s.active = kLevels;
   return s;
 }
 
@@ -83,12 +82,6 @@ void recon_bind::bind_field_types(nb::module_ &m) {
   nb::class_<FieldShape>(m, "FieldShape")
       .def(nb::new_(&field_shape), nb::arg("resolution"), nb::arg("log2_table"), nb::arg("grid"),
            nb::arg("contracted"), nb::arg("centre"), nb::arg("half"), nb::arg("density_bias"))
-      .def_prop_rw(
-          "active", [](const FieldShape &s) { return s.active; },
-          [](FieldShape &s, int levels) {
-            need(levels >= 1 && levels <= kLevels, "one level at least must be in use");
-            s.active = levels;
-          })
       .def_ro("half", &FieldShape::half)
       .def_ro("grid", &FieldShape::grid)
       .def_ro("contracted", &FieldShape::contracted)

@@ -21,7 +21,6 @@ FieldShape small_shape(bool contracted) {
   s.contracted = contracted;
   s.half = 1.0f;
   s.density_bias = 0.5f;
-  s.active = kLevels;
   return s;
 }
 

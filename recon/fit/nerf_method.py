@@ -8,9 +8,10 @@ from typing import Any
 
 from recon.fit.backend import on_gpu
 from recon.fit.estimate import Cost, Workload
-from recon.fit.guide import splat_guide
+from recon.fit.guide import guide_options, splat_guide
 from recon.fit.machine import usable_threads
 from recon.fit.options import FitOptions
+from recon.fit.splat_method import SplatMethod
 from recon.kernels.field_ops import FEATURES, LEVELS, RECORD
 from recon.model import RadianceModel, Trainer
 from recon.nerf import NerfModel, NerfOptions, NerfTrainer, nerf_preset, schedule
@@ -56,6 +57,7 @@ class NerfMethod:
         entries = LEVELS << plan.log2_table  # a little less: coarse levels are smaller
         samples = sum(schedule.batch(plan, (i + 0.5) / _POINTS) for i in range(_POINTS)) / _POINTS
         seconds = plan.steps * samples * _CPU_SECONDS_PER_SAMPLE / work.threads
+        seconds += _guide_seconds(plan, work)
         if plan.time_budget is not None:
             seconds = min(seconds, plan.time_budget)
         level = (4 * FEATURES << plan.log2_table) * work.threads
@@ -81,3 +83,16 @@ class NerfMethod:
 
     def export(self, model: RadianceModel, path: Path) -> None:
         """No other program reads a field: nothing to write."""
+
+
+def _guide_seconds(plan: NerfOptions, work: Workload) -> float:
+    """Of the splats that look for surfaces; see `recon.fit.guide`."""
+    if plan.guide_steps == 0 or work.alpha or on_gpu(plan.backend):
+        return 0.0
+    options = guide_options(plan)
+    assert options.long_side is not None
+    scale = min(1.0, options.long_side / max(work.width, work.height))
+    small = dataclasses.replace(
+        work, width=round(work.width * scale), height=round(work.height * scale)
+    )
+    return SplatMethod().cost(options, small).seconds or 0.0

@@ -82,10 +82,6 @@ class NativeFieldEngine(ABC):
     def _zeros(self, *shape: int) -> torch.Tensor:
         return torch.zeros(shape, device=self.device)
 
-    def use_levels(self, count: int) -> None:
-        """From now on only the first `count` levels have features; those of the others are 0."""
-        self._shape.active = count
-
     def set_images(self, images: tuple[TrainImage, ...]) -> None:
         """The photos that random rays come from, in main memory."""
         images = tuple(

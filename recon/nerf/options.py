@@ -22,8 +22,6 @@ class NerfOptions:
         long_side: longest side of the training images, pixels; None for the photos' own.
         log2_table: power of two of the entries of a hash table.
         base, finest: cells of the coarsest and the finest grid along a side of the scene.
-        first_levels: levels of grids in use at first...
-        all_levels_at: ...and progress from which on all are.
         grid: cells of the occupancy grid along a side.
         first_batch, batch: samples with gradients that a step aims at, at first and at the end; the
             number of rays follows.
@@ -55,8 +53,6 @@ class NerfOptions:
     log2_table: int = 19
     base: int = 16
     finest: int = 2048
-    first_levels: int = 8
-    all_levels_at: float = 0.25
     grid: int = 128
     first_batch: int = 1 << 12
     batch: int = 1 << 14

@@ -52,15 +52,13 @@ def unit_from_box(shape: FieldShape, p: torch.Tensor) -> torch.Tensor:
     return contract(p) / 4 + 0.5 if shape.contracted else p / 2 + 0.5
 
 
-def encode(
-    shape: FieldShape, table: torch.Tensor, u: torch.Tensor, levels: int = LEVELS
-) -> torch.Tensor:
+def encode(shape: FieldShape, table: torch.Tensor, u: torch.Tensor) -> torch.Tensor:
     """(N, LEVELS * FEATURES) encoding of points (N, 3) in the unit cube [2].
 
-    `table` (entries, FEATURES), already rounded if it should be; `levels` in use.
+    `table` (entries, FEATURES), already rounded if it should be.
     """
     out = []
-    for level in range(levels):
+    for level in range(LEVELS):
         resolution, first = shape.resolutions[level], shape.offsets[level]
         count = shape.offsets[level + 1] - first
         scaled = u * resolution
@@ -82,7 +80,7 @@ def encode(
                 weight = weight * (f[:, axis] if bits[axis] else 1 - f[:, axis])
             total = total + weight[:, None] * table[first + entry]
         out.append(total)
-    return pad(torch.cat(out, 1), (0, (LEVELS - levels) * FEATURES))
+    return torch.cat(out, 1)
 
 
 def layers(mlp: torch.Tensor) -> dict[str, torch.Tensor]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from recon.kernels.field_ops import LEVELS
 from recon.nerf.options import NerfOptions
 
 # Rays of the first step, and the bounds for the others.
@@ -18,13 +17,6 @@ def learning_rate_factor(options: NerfOptions, progress: float) -> float:
     """Held, then falling exponentially: the noise of the last steps averages out."""
     falling = max(0.0, progress - options.rate_hold) / max(1e-6, 1.0 - options.rate_hold)
     return options.rate_final ** min(falling, 1.0)
-
-
-def levels(options: NerfOptions, progress: float) -> int:
-    """Levels in use, coarse to fine: fine ones cost most, and in fog they have nothing to say."""
-    grown = progress / max(1e-6, options.all_levels_at)
-    first = options.first_levels
-    return min(LEVELS, first + int(grown * (LEVELS - first)))
 
 
 def batch(options: NerfOptions, progress: float) -> float:

@@ -157,7 +157,6 @@ class NerfTrainer(LoopTrainer):
         options, progress, pace = self._options, self.progress, self._pace
         rate = schedule.learning_rate_factor(options, progress)
         march = march_of(self._region, options, pace.coarseness)
-        self._engine.use_levels(schedule.levels(options, progress))
         self._step += 1
         result = self._engine.train_step(
             self._state,

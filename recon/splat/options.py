@@ -54,6 +54,8 @@ class SplatOptions:
         sh_degree: of the view-dependent colour, 0 to 3.
         sh_every: progress between raising the SH degree by one.
         antialias: opacity compensation (Mip-Splatting); such models need a viewer that knows it.
+        random_background: photos with alpha have another colour behind them in each step, so that
+            nothing in the colour of one background can stand in for emptiness.
         ssim_weight: weight of D-SSIM against L1.
         dense_share: share of `max_splats` that training starts with, from a dense cloud where the
             sparse one has fewer; 0, as with a budget under 12 seconds, for the sparse cloud alone.
@@ -85,6 +87,7 @@ class SplatOptions:
     sh_degree: int = 3
     sh_every: float = 0.1
     antialias: bool = False
+    random_background: bool = True
     ssim_weight: float = 0.2
     dense_share: float = 0.25
     dense_objects: bool = True

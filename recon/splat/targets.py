@@ -7,25 +7,44 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from PIL import Image
 
 from recon.dense import DensePhoto
 from recon.errors import TrainingError
-from recon.formats.images import load_mask8, load_rgb8
+from recon.formats.images import load_mask8, load_rgb8, load_rgba8
+from recon.geometry import Camera
 from recon.kernels.layout import pinhole_view
 from recon.kernels.ops import PinholeView
-from recon.scene import PosedScene
+from recon.scene import PosedScene, View
+
+U8 = NDArray[np.uint8]
 
 _COUNTS = 128  # weight of a pixel that is more in the mask than out of it
 
 
 @dataclass(frozen=True)
 class Target:
-    """A view to train on: camera, photo (3, H, W) uint8, weight (H, W) uint8 or None."""
+    """A view to train on.
+
+    Attributes:
+        view: the camera.
+        image: (3, H, W) uint8, the photo on the scene's background where it has alpha.
+        weight: (H, W) uint8, how much pixels count, or None where all do.
+        alpha: (H, W) uint8 of a photo of a scene with a background, else None.
+    """
 
     view: PinholeView
     image: torch.Tensor
     weight: torch.Tensor | None
+    alpha: torch.Tensor | None = None
+
+    def on(self, old: torch.Tensor, new: torch.Tensor) -> torch.Tensor:
+        """The photo (3, H, W) uint8 with its background `old` (3,), sRGB 0..1, turned to `new`."""
+        assert self.alpha is not None
+        change = (new - old).to(self.image.device)[:, None, None]
+        shown = torch.addcmul(self.image.float(), change, 255.0 - self.alpha)
+        return shown.round_().clamp_(0, 255).to(torch.uint8)
 
 
 class TargetImages:
@@ -51,20 +70,23 @@ class TargetImages:
             )
         self._cameras = [v.camera.fit_long_side(long_side) for v in self._views]
         with ThreadPoolExecutor(max(1, threads)) as pool:
-            self._photos = list(
-                pool.map(
-                    lambda pair: load_rgb8(
-                        pair[0].image_path, pair[1].width, pair[1].height, scene.background
-                    ),
-                    zip(self._views, self._cameras, strict=True),
-                )
-            )
+            pictures = list(pool.map(self._load, self._views, self._cameras))
+        self._photos = [photo for photo, _ in pictures]
+        self._alphas = [alpha for _, alpha in pictures]
         self._masks = [
             None if v.mask_path is None else load_mask8(v.mask_path, c.width, c.height)
             for v, c in zip(self._views, self._cameras, strict=True)
         ]
         self._factor = 1.0
         self._cache: dict[int, Target] = {}
+
+    def _load(self, view: View, camera: Camera) -> tuple[U8, U8 | None]:
+        """A photo and, where the scene has a background to put it on, its alpha."""
+        size = camera.width, camera.height
+        photo = load_rgb8(view.image_path, *size, self._background)
+        if self._background is None:
+            return photo, None
+        return photo, load_rgba8(view.image_path, *size)[..., 3]
 
     def __len__(self) -> int:
         return len(self._views)
@@ -77,10 +99,9 @@ class TargetImages:
 
     @property
     def byte_count(self) -> int:
-        """Bytes of all photos and masks at factor 1."""
-        return sum(p.nbytes for p in self._photos) + sum(
-            m.nbytes for m in self._masks if m is not None
-        )
+        """Bytes of all photos, alphas and masks at factor 1."""
+        planes = (*self._photos, *self._alphas, *self._masks)
+        return sum(plane.nbytes for plane in planes if plane is not None)
 
     def get(self, index: int, factor: float) -> Target:
         """View `index` with its images smaller by `factor`."""
@@ -113,18 +134,29 @@ class TargetImages:
         return DensePhoto(camera, rgb, counts)
 
     def _make(self, index: int, factor: float) -> Target:
-        camera, photo, mask = self._cameras[index], self._photos[index], self._masks[index]
+        camera, size = self._cameras[index], None
         if factor != 1.0:
             size = (
                 max(1, round(camera.width / factor)),
                 max(1, round(camera.height / factor)),
             )
             camera = camera.resized(*size)
-            photo = np.asarray(Image.fromarray(photo).resize(size, Image.Resampling.BOX))
-            if mask is not None:
-                mask = np.asarray(Image.fromarray(mask).resize(size, Image.Resampling.BOX))
+
+        def plane(source: U8 | None) -> torch.Tensor | None:
+            return None if source is None else torch.from_numpy(_resized(source, size))
+
+        image = torch.from_numpy(_resized(self._photos[index], size)).permute(2, 0, 1).contiguous()
+        weight, alpha = plane(self._masks[index]), plane(self._alphas[index])
         return Target(
             view=pinhole_view(camera),
-            image=torch.from_numpy(np.ascontiguousarray(photo.transpose(2, 0, 1))).to(self._device),
-            weight=None if mask is None else torch.from_numpy(np.array(mask)).to(self._device),
+            image=image.to(self._device),
+            weight=None if weight is None else weight.to(self._device),
+            alpha=None if alpha is None else alpha.to(self._device),
         )
+
+
+def _resized(picture: U8, size: tuple[int, int] | None) -> U8:
+    """Area-averaged to a width and height; a copy of it as it is for None."""
+    if size is None:
+        return picture.copy()
+    return np.array(Image.fromarray(picture).resize(size, Image.Resampling.BOX))

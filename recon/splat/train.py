@@ -24,7 +24,7 @@ from recon.splat.lenses import Lenses
 from recon.splat.model import SplatModel
 from recon.splat.options import SplatOptions
 from recon.splat.state import SplatState, morton_order
-from recon.splat.targets import TargetImages
+from recon.splat.targets import Target, TargetImages
 from recon.training.checkpoint import newest_readable
 from recon.training.loop import LoopTrainer, StepReport
 
@@ -173,7 +173,7 @@ class SplatTrainer(LoopTrainer):
         if not self._order:
             self._order = torch.randperm(len(targets), generator=self._generator).tolist()
         target = targets.get(self._order.pop(), schedule.image_factor(options, progress))
-        background = self._scene.background or (0.0, 0.0, 0.0)
+        background, image = self._background(target)
         degree = schedule.sh_degree(options, progress)
         engine.forward(
             state.blocks,
@@ -181,7 +181,7 @@ class SplatTrainer(LoopTrainer):
             target.view,
             RasterOptions(background, degree, options.antialias),
         )
-        engine.loss(target.image, target.weight, options.ssim_weight)
+        engine.loss(image, target.weight, options.ssim_weight)
         engine.backward()
         self._step += 1
         engine.adam(
@@ -196,6 +196,17 @@ class SplatTrainer(LoopTrainer):
         if target_count is not None:
             self._densifier.update(state, target_count, self._generator)
         return StepReport(target.view.width, target.view.height)
+
+    def _background(self, target: Target) -> tuple[tuple[float, float, float], torch.Tensor]:
+        """What is behind everything in this step, and the photo on it."""
+        background = self._scene.background
+        if background is None:
+            return (0.0, 0.0, 0.0), target.image
+        if not self._options.random_background:
+            return background, target.image
+        random = torch.rand(3, generator=self._generator)
+        red, green, blue = random.tolist()
+        return (red, green, blue), target.on(torch.tensor(background), random)
 
     def _save(self, folder: Path) -> Path:
         position = Position(

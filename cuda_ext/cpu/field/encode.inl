@@ -71,9 +71,7 @@ RECON_FN void for_samples(const FieldShape &shape, int level, const float *const
 // Features of n > 0 samples at unit cube positions u, padded to whole vectors: rows of `out`.
 void encode(const FieldShape &shape, const uint16_t *table, const float *const u[3], int n,
             float *out) {
-  if (shape.active < kLevels)
-    std::memset(out, 0, static_cast<size_t>(n) * kEncoded * sizeof(float));
-  for (int level = 0; level < shape.active; ++level) {
+  for (int level = 0; level < kLevels; ++level) {
     const uint16_t *entries = table + shape.offset[level] * kFeatures;
     for_samples<kFeatures * 2, 0>(
         shape, level, u, n, entries, [&](int i, const Corners &corners, int j) {

@@ -60,7 +60,7 @@ public:
                          [&](int64_t i, RayState &ray, TrainRay &train) {
                            given_ray(shape, rays, state.exposure, i, ray, train);
                          });
-    for (int level = 0; level < shape.active; ++level)
+    for (int level = 0; level < kLevels; ++level)
       scatter_level(shape, level, groups_, table + shape.offset[level] * kFeatures, nullptr);
     sum_mlp(groups_, state.mlp, options.mlp_decay, mlp);
     if (exposure != nullptr && state.exposure != nullptr)
@@ -181,15 +181,15 @@ private:
     corrections_[0].fill(options.table_rate, options);
     // Each level is summed and updated by one thread, the fine ones first: they take longest. The
     // result is the same for any number of threads.
-    run_chunks(shape.active + 1, [&](int chunk, int thread) {
+    run_chunks(kLevels + 1, [&](int chunk, int thread) {
       Scratch &s = scratch_[thread];
       Lap lap(s.seconds);
-      if (chunk == shape.active) {
+      if (chunk == kLevels) {
         update_mlp(state, options);
         lap(kAdam);
         return;
       }
-      const int level = shape.active - 1 - chunk;
+      const int level = kLevels - 1 - chunk;
       const int64_t count = shape.offset[level + 1] - shape.offset[level];
       if (s.table_size < count) {
         s.table_grad.reserve(count * kFeatures);

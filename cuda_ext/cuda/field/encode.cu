@@ -33,21 +33,18 @@ __device__ __forceinline__ void load_position(const FieldFrame &f, uint32_t samp
 }
 
 __device__ __forceinline__ void encode_sample(const FieldFrame &f, int level, uint32_t s) {
-  float sum[kFeatures] = {};
-  if (level < f.shape.active) {
-    float u[3], weight[8];
-    uint32_t entry[8];
-    load_position(f, s, u);
-    find_corners(f.shape, level, u, entry, weight);
-    const uint2 *table = reinterpret_cast<const uint2 *>(f.weights.table) + f.shape.offset[level];
+  float sum[kFeatures] = {}, u[3], weight[8];
+  uint32_t entry[8];
+  load_position(f, s, u);
+  find_corners(f.shape, level, u, entry, weight);
+  const uint2 *table = reinterpret_cast<const uint2 *>(f.weights.table) + f.shape.offset[level];
 #pragma unroll
-    for (int c = 0; c < 8; ++c) {
-      const uint2 four = table[entry[c]];
-      sum[0] += weight[c] * half_to_float(four.x & 0xffffu);
-      sum[1] += weight[c] * half_to_float(four.x >> 16);
-      sum[2] += weight[c] * half_to_float(four.y & 0xffffu);
-      sum[3] += weight[c] * half_to_float(four.y >> 16);
-    }
+  for (int c = 0; c < 8; ++c) {
+    const uint2 four = table[entry[c]];
+    sum[0] += weight[c] * half_to_float(four.x & 0xffffu);
+    sum[1] += weight[c] * half_to_float(four.x >> 16);
+    sum[2] += weight[c] * half_to_float(four.y & 0xffffu);
+    sum[3] += weight[c] * half_to_float(four.y >> 16);
   }
   for (int k = 0; k < kFeatures; ++k)
     f.encoded[(level * kFeatures + k) * static_cast<int64_t>(f.sample_capacity) + s] = sum[k];
@@ -103,9 +100,8 @@ void encode(const FieldFrame &f, Stream stream) {
 }
 
 void scatter(const FieldFrame &f, Stream stream) {
-  RECON_LAUNCH(scatter_kernel,
-               Grid(sample_blocks(f.live_capacity), static_cast<unsigned>(f.shape.active)),
-               kFieldThreads, stream, f);
+  RECON_LAUNCH(scatter_kernel, Grid(sample_blocks(f.live_capacity), kLevels), kFieldThreads, stream,
+               f);
 }
 
 } // namespace recon_cuda

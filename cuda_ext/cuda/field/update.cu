@@ -41,7 +41,7 @@ __global__ void __launch_bounds__(kFieldThreads)
     table_adam_kernel(FieldFrame f, float4 *records, uint2 *half, AdamShape adam, float rate,
                       const float *rates) {
   const int64_t entry = static_cast<int64_t>(blockIdx.x) * kFieldThreads + threadIdx.x;
-  if (!take_touched(f, entry, f.shape.offset[f.shape.active]))
+  if (!take_touched(f, entry, f.shape.offset[kLevels]))
     return;
   float gradient[kFeatures];
   take_gradient(f, entry, gradient);
@@ -65,7 +65,7 @@ __global__ void __launch_bounds__(kFieldThreads)
 __global__ void __launch_bounds__(kFieldThreads)
     read_table_gradients_kernel(FieldFrame f, float *out) {
   const int64_t entry = static_cast<int64_t>(blockIdx.x) * kFieldThreads + threadIdx.x;
-  if (!take_touched(f, entry, f.shape.offset[f.shape.active]))
+  if (!take_touched(f, entry, f.shape.offset[kLevels]))
     return;
   float gradient[kFeatures];
   take_gradient(f, entry, gradient);
@@ -153,7 +153,7 @@ float bias_correction(const StepOptions &o) {
 
 void update_table(const FieldFrame &f, const FieldState &state, const StepOptions &o,
                   const float *rates, Stream stream) {
-  RECON_LAUNCH(table_adam_kernel, blocks_for(f.shape.offset[f.shape.active], kFieldThreads),
+  RECON_LAUNCH(table_adam_kernel, blocks_for(f.shape.offset[kLevels], kFieldThreads),
                kFieldThreads, stream, f, reinterpret_cast<float4 *>(state.records),
                reinterpret_cast<uint2 *>(state.table_half), AdamShape{o.beta1, o.beta2, o.epsilon},
                o.table_rate, rates);
@@ -177,7 +177,7 @@ void update_networks(const FieldFrame &f, const FieldState &state, const StepOpt
 
 void read_table_gradients(const FieldFrame &f, float *table, Stream stream) {
   RECON_LAUNCH(read_table_gradients_kernel,
-               blocks_for(f.shape.offset[f.shape.active], kFieldThreads), kFieldThreads, stream, f,
+               blocks_for(f.shape.offset[kLevels], kFieldThreads), kFieldThreads, stream, f,
                table);
 }
 

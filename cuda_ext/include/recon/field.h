@@ -36,7 +36,6 @@ struct FieldShape {
   bool contracted;             // all of space is squeezed around the box; else the box is all
   float centre[3], half;
   float density_bias; // added to the density's exponent
-  int active;         // levels in use, the coarse ones; features of the others are 0
 };
 
 // What rendering needs.
