@@ -133,6 +133,11 @@ _HURRY = 12.0  # seconds
 
 # Long trainings find an object's surfaces better from its hull and through coarser images.
 _LONG = SplatOptions(start_factor=4.0, dense_objects=False)
+# Rates that bring a few thousand steps far tear a model of many more apart, and small images with
+# many splats are learned by heart.
+_GENTLE = LearningRates(
+    means=3e-4, means_final=3e-6, log_scales=1e-2, logit_opacities=0.05, sh_rest=3e-4
+)
 _PRESETS: dict[str, SplatOptions] = {
     "draft": SplatOptions(steps=2000, max_splats=50_000),
     "standard": replace(_LONG, steps=7000, max_splats=150_000),
@@ -140,8 +145,11 @@ _PRESETS: dict[str, SplatOptions] = {
         _LONG,
         steps=4000,
         steps_per_photo=100,
-        object_steps_per_photo=280,
+        object_steps_per_photo=200,
         max_splats=250_000,
+        start_factor=2.0,
+        full_resolution_at=0.5,
+        rates=_GENTLE,
     ),
 }
 
