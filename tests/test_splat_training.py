@@ -307,6 +307,18 @@ def test_more_photos_get_more_steps_where_a_preset_says_so(scene: PosedScene) ->
     assert finished.step == 3 * len(scene.train_views)
 
 
+def test_long_trainings_have_lower_rates() -> None:
+    options = SplatOptions(steps=7000)
+    assert options.for_length().rates == options.rates
+    long = dataclasses.replace(options, steps=28_000).for_length()
+    assert long.rates.means < 0.25 * options.rates.means
+    assert long.rates.means_final / long.rates.means == pytest.approx(0.01)
+    assert long.rates.sh0 == options.rates.sh0
+    # A budget that ends after fewer steps has the rates of these.
+    hasty = dataclasses.replace(long, rates=options.rates, time_budget=60.0)
+    assert hasty.for_length().rates == options.rates
+
+
 def test_objects_can_start_from_their_hull_alone(
     scene: PosedScene, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -13,7 +13,8 @@ Preset = Literal["draft", "standard", "high"]
 
 @dataclass(frozen=True)
 class LearningRates:
-    """Adam's rates. Rates marked "final" are reached exponentially at the end of training.
+    """Adam's rates. Rates marked "final" are reached exponentially at the end of training, the
+    others fall by `final_factor`.
 
     The defaults of Kerbl et al. 2023, raised where a few thousand steps must do: see
     docs/performance.md.
@@ -27,6 +28,19 @@ class LearningRates:
     sh0: float = 5e-3
     sh_rest: float = 1e-3
     final_factor: float = 0.2
+
+    def for_steps(self, count: int) -> LearningRates:
+        """The same for a training of so many steps: what brings a few thousand far tears a model
+        of many more apart."""
+        factor = min(1.0, _SHORT / max(1, count)) ** _GENTLER
+        return replace(
+            self,
+            means=factor * self.means,
+            means_final=factor * self.means_final,
+            log_scales=factor * self.log_scales,
+            logit_opacities=factor * self.logit_opacities,
+            sh_rest=factor * self.sh_rest,
+        )
 
 
 @dataclass(frozen=True)
@@ -64,7 +78,7 @@ class SplatOptions:
         init_opacity: of the first splats.
         opacity_reg, scale_reg: weights of mean opacity and mean scale in the loss.
         prune_opacity: splats under it are removed when the set changes.
-        rates: see `LearningRates`.
+        rates: see `LearningRates`; those of long trainings are lower.
         seed: of everything random.
         threads: 0 for one a core.
         backend: which kernels.
@@ -127,17 +141,24 @@ class SplatOptions:
             return self
         return replace(self, dense_share=0.0, start_factor=max(self.start_factor, 4.0))
 
+    def for_length(self) -> SplatOptions:
+        """The same with rates that suit the number of steps, as far as it is known."""
+        steps = self.steps
+        if self.time_budget is not None:
+            steps = min(steps, round(self.time_budget * _STEPS_A_SECOND))
+        return replace(self, rates=self.rates.for_steps(steps))
+
 
 _MOST_STEPS = 30_000
 _HURRY = 12.0  # seconds
+_STEPS_A_SECOND = 15  # roughly, on two cores, in a training that is long enough to matter
+
+# Trainings up to so many steps bear the rates as they are; in longer ones they fall with this
+# power of the number of steps.
+_SHORT, _GENTLER = 7000, 1.3
 
 # Long trainings find an object's surfaces better from its hull and through coarser images.
 _LONG = SplatOptions(start_factor=4.0, dense_objects=False)
-# Rates that bring a few thousand steps far tear a model of many more apart, and small images with
-# many splats are learned by heart.
-_GENTLE = LearningRates(
-    means=3e-4, means_final=3e-6, log_scales=1e-2, logit_opacities=0.05, sh_rest=3e-4
-)
 _PRESETS: dict[str, SplatOptions] = {
     "draft": SplatOptions(steps=2000, max_splats=50_000),
     "standard": replace(_LONG, steps=7000, max_splats=150_000),
@@ -149,7 +170,6 @@ _PRESETS: dict[str, SplatOptions] = {
         max_splats=250_000,
         start_factor=2.0,
         full_resolution_at=0.5,
-        rates=_GENTLE,
     ),
 }
 

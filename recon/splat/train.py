@@ -55,9 +55,8 @@ class SplatTrainer(LoopTrainer):
     ) -> None:
         self._backend = training_backend(options.backend)
         self._backend.set_threads(options.threads)
-        options = options.for_photos(
-            len(scene.train_views), alpha=scene.background is not None
-        ).for_budget()
+        count, alpha = len(scene.train_views), scene.background is not None
+        options = options.for_photos(count, alpha=alpha).for_budget().for_length()
         super().__init__(scene, options, checkpoint_dir)
         self._options = options
         self._densifier = densifier or ErrorSplitter(
