@@ -32,7 +32,7 @@ def ssim(image: Picture, truth: Picture, mask: Mask | None = None) -> float:
     """Mean SSIM over channels and over all 11x11 windows that lie wholly inside the picture.
 
     Variances are those of the window (not the sample estimate with N - 1), as in the paper.
-    Computed in float32; the error is some 1e-6, up to 2e-5 for pictures that are flat all over.
+    Computed in float32; the error is some 1e-6, up to 1e-4 for pictures that are flat all over.
 
     Args:
         image, truth: (H, W, 3), sRGB; floats in 0..1 (clamped here) or uint8.
