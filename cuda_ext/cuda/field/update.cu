@@ -153,8 +153,8 @@ float bias_correction(const StepOptions &o) {
 
 void update_table(const FieldFrame &f, const FieldState &state, const StepOptions &o,
                   const float *rates, Stream stream) {
-  RECON_LAUNCH(table_adam_kernel, blocks_for(f.shape.offset[kLevels], kFieldThreads),
-               kFieldThreads, stream, f, reinterpret_cast<float4 *>(state.records),
+  RECON_LAUNCH(table_adam_kernel, blocks_for(f.shape.offset[kLevels], kFieldThreads), kFieldThreads,
+               stream, f, reinterpret_cast<float4 *>(state.records),
                reinterpret_cast<uint2 *>(state.table_half), AdamShape{o.beta1, o.beta2, o.epsilon},
                o.table_rate, rates);
 }
@@ -176,9 +176,8 @@ void update_networks(const FieldFrame &f, const FieldState &state, const StepOpt
 }
 
 void read_table_gradients(const FieldFrame &f, float *table, Stream stream) {
-  RECON_LAUNCH(read_table_gradients_kernel,
-               blocks_for(f.shape.offset[kLevels], kFieldThreads), kFieldThreads, stream, f,
-               table);
+  RECON_LAUNCH(read_table_gradients_kernel, blocks_for(f.shape.offset[kLevels], kFieldThreads),
+               kFieldThreads, stream, f, table);
 }
 
 void read_network_gradients(const FieldFrame &f, const FieldState &state, const StepOptions &o,
