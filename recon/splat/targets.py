@@ -20,7 +20,7 @@ from recon.scene import PosedScene, View
 
 U8 = NDArray[np.uint8]
 
-_COUNTS = 128  # weight of a pixel that is more in the mask than out of it
+_COUNTS = 128  # mask or alpha of a pixel that is more in than out
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Target:
 
     Attributes:
         view: the camera.
-        image: (3, H, W) uint8, the photo on the scene's background where it has alpha.
+        image: (3, H, W) uint8; multiplied by alpha where there is one.
         weight: (H, W) uint8, how much pixels count, or None where all do.
         alpha: (H, W) uint8 of a photo of a scene with a background, else None.
     """
@@ -39,12 +39,11 @@ class Target:
     weight: torch.Tensor | None
     alpha: torch.Tensor | None = None
 
-    def on(self, old: torch.Tensor, new: torch.Tensor) -> torch.Tensor:
-        """The photo (3, H, W) uint8 with its background `old` (3,), sRGB 0..1, turned to `new`."""
-        assert self.alpha is not None
-        change = (new - old).to(self.image.device)[:, None, None]
-        shown = torch.addcmul(self.image.float(), change, 255.0 - self.alpha)
-        return shown.round_().clamp_(0, 255).to(torch.uint8)
+    def on(self, background: torch.Tensor) -> torch.Tensor:
+        """The photo (3, H, W) uint8 on a background (3,), sRGB 0..1."""
+        if self.alpha is None:
+            return self.image
+        return _composed(self.image, self.alpha, background.to(self.image.device))
 
 
 class TargetImages:
@@ -81,12 +80,12 @@ class TargetImages:
         self._cache: dict[int, Target] = {}
 
     def _load(self, view: View, camera: Camera) -> tuple[U8, U8 | None]:
-        """A photo and, where the scene has a background to put it on, its alpha."""
+        """A photo; in a scene with a background multiplied by its alpha, and that."""
         size = camera.width, camera.height
-        photo = load_rgb8(view.image_path, *size, self._background)
         if self._background is None:
-            return photo, None
-        return photo, load_rgba8(view.image_path, *size)[..., 3]
+            return load_rgb8(view.image_path, *size), None
+        rgba = load_rgba8(view.image_path, *size)
+        return np.ascontiguousarray(rgba[..., :3]), np.ascontiguousarray(rgba[..., 3])
 
     def __len__(self) -> int:
         return len(self._views)
@@ -114,23 +113,23 @@ class TargetImages:
         return target
 
     def small(self, count: int, long_side: int) -> list[DensePhoto]:
-        """`count` of the views, spread over all, shrunk to `long_side` pixels. What shows the
-        scene's background or is masked does not count."""
+        """`count` of the views, spread over all, shrunk to `long_side` pixels. What is
+        transparent or masked does not count."""
         chosen = np.unique(np.linspace(0, len(self) - 1, min(count, len(self))).round().astype(int))
         return [self._shrunk(index, long_side) for index in chosen]
 
     def _shrunk(self, index: int, long_side: int) -> DensePhoto:
         camera = self._cameras[index].fit_long_side(long_side)
         size = camera.width, camera.height
-        mask, counts = self._masks[index], None
-        rgb = np.asarray(Image.fromarray(self._photos[index]).resize(size, Image.Resampling.BOX))
-        if mask is not None:
-            resized = Image.fromarray(mask).resize(size, Image.Resampling.BOX)
-            counts = np.asarray(resized) >= _COUNTS
-        if self._background is not None:
-            behind = np.round(np.array(self._background) * 255).astype(np.uint8)
-            shown = (rgb != behind).any(2)
-            counts = shown if counts is None else counts & shown
+        mask, alpha = self._masks[index], self._alphas[index]
+        rgb = _resized(self._photos[index], size)
+        counts = None if mask is None else _resized(mask, size) >= _COUNTS
+        if alpha is not None and self._background is not None:
+            alpha = _resized(alpha, size)
+            counts = (alpha >= _COUNTS) & (True if counts is None else counts)
+            planes, behind = torch.from_numpy(rgb).permute(2, 0, 1), torch.tensor(self._background)
+            shown = _composed(planes, torch.from_numpy(alpha), behind)
+            rgb = shown.permute(1, 2, 0).contiguous().numpy()
         return DensePhoto(camera, rgb, counts)
 
     def _make(self, index: int, factor: float) -> Target:
@@ -143,16 +142,23 @@ class TargetImages:
             camera = camera.resized(*size)
 
         def plane(source: U8 | None) -> torch.Tensor | None:
-            return None if source is None else torch.from_numpy(_resized(source, size))
+            if source is None:
+                return None
+            return torch.from_numpy(_resized(source, size)).to(self._device)
 
         image = torch.from_numpy(_resized(self._photos[index], size)).permute(2, 0, 1).contiguous()
-        weight, alpha = plane(self._masks[index]), plane(self._alphas[index])
         return Target(
             view=pinhole_view(camera),
             image=image.to(self._device),
-            weight=None if weight is None else weight.to(self._device),
-            alpha=None if alpha is None else alpha.to(self._device),
+            weight=plane(self._masks[index]),
+            alpha=plane(self._alphas[index]),
         )
+
+
+def _composed(image: torch.Tensor, alpha: torch.Tensor, background: torch.Tensor) -> torch.Tensor:
+    """A picture (3, H, W) uint8 that is multiplied by its alpha (H, W) uint8, on a background."""
+    behind = torch.mul(255.0 - alpha, background[:, None, None])
+    return behind.add_(image).add_(0.5).to(torch.uint8)
 
 
 def _resized(picture: U8, size: tuple[int, int] | None) -> U8:

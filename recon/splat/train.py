@@ -201,11 +201,11 @@ class SplatTrainer(LoopTrainer):
         background = self._scene.background
         if background is None:
             return (0.0, 0.0, 0.0), target.image
-        if not self._options.random_background:
-            return background, target.image
-        random = torch.rand(3, generator=self._generator)
-        red, green, blue = random.tolist()
-        return (red, green, blue), target.on(torch.tensor(background), random)
+        color = torch.tensor(background)
+        if self._options.random_background:
+            color = torch.rand(3, generator=self._generator)
+        red, green, blue = color.tolist()
+        return (red, green, blue), target.on(color)
 
     def _save(self, folder: Path) -> Path:
         position = Position(
