@@ -318,6 +318,8 @@ def test_long_trainings_have_lower_rates() -> None:
     # A budget that ends after fewer steps has the rates of these.
     hasty = dataclasses.replace(long, rates=options.rates, time_budget=60.0)
     assert hasty.for_length().rates == options.rates
+    # How many that are is known of a CPU alone.
+    assert dataclasses.replace(hasty, backend="cuda").for_length().rates == long.rates
 
 
 def test_objects_can_start_from_their_hull_alone(

@@ -142,9 +142,10 @@ class SplatOptions:
         return replace(self, dense_share=0.0, start_factor=max(self.start_factor, 4.0))
 
     def for_length(self) -> SplatOptions:
-        """The same with rates that suit the number of steps, as far as it is known."""
+        """The same with rates that suit the number of steps, as far as it is known: what a GPU
+        does within a budget is not."""
         steps = self.steps
-        if self.time_budget is not None:
+        if self.time_budget is not None and self.backend == "native_cpu":
             steps = min(steps, round(self.time_budget * _STEPS_A_SECOND))
         return replace(self, rates=self.rates.for_steps(steps))
 
