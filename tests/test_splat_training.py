@@ -301,6 +301,11 @@ def test_more_photos_get_more_steps_where_a_preset_says_so(scene: PosedScene) ->
     assert high.for_photos(80, alpha=True).steps == 80 * high.object_steps_per_photo
     assert high.for_photos(5000, alpha=False).steps == 30_000
     assert SplatOptions(steps=9).for_photos(5000, alpha=True).steps == 9
+    open_air, once = high.for_photos(80, alpha=False), high.for_photos(80, alpha=True)
+    assert (open_air.opacity_reg, open_air.scale_reg) == (high.opacity_reg, high.scale_reg)
+    assert once.opacity_reg < high.opacity_reg
+    assert once.scale_reg < high.scale_reg
+    assert once.for_photos(80, alpha=True) == once
     options = small_options(steps=10, steps_per_photo=3)
     events = list(SplatTrainer(scene, options).run())
     finished = events[-1]

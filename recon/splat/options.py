@@ -77,6 +77,7 @@ class SplatOptions:
             hull; without, that serves alone.
         init_opacity: of the first splats.
         opacity_reg, scale_reg: weights of mean opacity and mean scale in the loss.
+        object_reg: factor of both for photos with alpha, which say themselves what is empty.
         prune_opacity: splats under it are removed when the set changes.
         rates: see `LearningRates`; those of long trainings are lower.
         seed: of everything random.
@@ -108,6 +109,7 @@ class SplatOptions:
     init_opacity: float = 0.3
     opacity_reg: float = 0.01
     scale_reg: float = 0.01
+    object_reg: float = 0.2
     prune_opacity: float = 0.01
     rates: LearningRates = LearningRates()
     seed: int = 0
@@ -129,10 +131,18 @@ class SplatOptions:
             raise OptionError(f"the start factor must be at least 1, not {self.start_factor}")
 
     def for_photos(self, count: int, *, alpha: bool) -> SplatOptions:
-        """The same with the steps that so many training photos, with or without alpha, get."""
+        """The same with what so many training photos, with or without alpha, get."""
         each = self.object_steps_per_photo if alpha else self.steps_per_photo
-        wanted = max(self.steps, min(each * count, _MOST_STEPS))
-        return replace(self, steps=wanted, steps_per_photo=0, object_steps_per_photo=0)
+        weight = self.object_reg if alpha else 1.0
+        return replace(
+            self,
+            steps=max(self.steps, min(each * count, _MOST_STEPS)),
+            steps_per_photo=0,
+            object_steps_per_photo=0,
+            opacity_reg=weight * self.opacity_reg,
+            scale_reg=weight * self.scale_reg,
+            object_reg=1.0,
+        )
 
     def for_budget(self) -> SplatOptions:
         """The same as the budget allows: a few seconds leave no time for a dense cloud,
@@ -168,9 +178,9 @@ _PRESETS: dict[str, SplatOptions] = {
         steps=4000,
         steps_per_photo=100,
         object_steps_per_photo=200,
-        max_splats=250_000,
+        max_splats=300_000,
         start_factor=2.0,
-        full_resolution_at=0.5,
+        full_resolution_at=0.4,
     ),
 }
 
