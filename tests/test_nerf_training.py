@@ -225,6 +225,11 @@ def test_schedules() -> None:
     assert schedule.next_coarseness(options, 4.0, 1e4, options.fine_from) == 1.0
     assert schedule.next_coarseness(options, 4.0, 0.1 * options.ray_samples, 0.0) < 4.0
     assert schedule.next_coarseness(options, 1.0, 0.0, 0.0) == 1.0
+    assert schedule.next_coarseness(options, 1.0, 0.0, options.finest_from - 1e-3) == 1.0
+    assert schedule.next_coarseness(options, 1.0, 0.0, options.finest_from) == options.fine_factor
+    in_the_open = options.for_photos(alpha=False)
+    assert schedule.next_coarseness(in_the_open, 1.0, 0.0, options.finest_from) == 1.0
+    assert options.for_photos(alpha=True) == options
 
 
 def test_what_cannot_be(scene: PosedScene) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from recon.errors import OptionError
 from recon.training.options import check_common, choose_preset
@@ -28,6 +28,9 @@ class NerfOptions:
         step_length: of marching, box units (the box around what matters is 2 wide).
         coarse_factor: the most by which steps are longer while the scene is still fog, at first...
         fine_from: ...falling to 1 at this progress: long steps keep fog, and fog keeps steps long.
+        fine_factor: photos with alpha: steps are this much of their length in the end, when what
+            rays meet is thin...
+        finest_from: ...from this progress on: earlier, more rays bring more.
         ray_samples: samples of a ray that longer steps aim at.
         cone: growth of steps with distance in unbounded scenes (radians).
         rate: learning rate of tables.
@@ -59,6 +62,8 @@ class NerfOptions:
     step_length: float = 2 * 3**0.5 / 512
     coarse_factor: float = 8.0
     fine_from: float = 0.4
+    fine_factor: float = 0.5
+    finest_from: float = 0.6
     ray_samples: int = 8
     cone: float = 1 / 128
     rate: float = 2e-2
@@ -87,18 +92,25 @@ class NerfOptions:
             )
         if not (self.step_length > 0 and self.coarse_factor >= 1 and self.ray_samples >= 1):
             raise OptionError("step length, coarse factor or samples of a ray are out of range")
-        if not (0 < self.fine_from <= 1 and 0 <= self.min_transmittance < 1):
-            raise OptionError("progress of fine steps or transmittance is out of range")
+        if not (0 < self.fine_from <= min(1.0, self.finest_from) and 0 < self.fine_factor <= 1):
+            raise OptionError("progress or factor of fine steps is out of range")
+        if not 0 <= self.min_transmittance < 1:
+            raise OptionError(f"transmittance is out of range: {self.min_transmittance}")
         if self.guide_steps < 0:
             raise OptionError(f"guide steps must not be negative: {self.guide_steps}")
         if not (self.rate > 0 and self.mlp_rate > 0):
             raise OptionError("learning rates must be positive")
 
+    def for_photos(self, *, alpha: bool) -> NerfOptions:
+        """The same for photos with or without alpha: in the open, shorter steps in the end bring
+        nothing but twice the samples."""
+        return self if alpha else replace(self, fine_factor=1.0)
+
 
 _PRESETS: dict[str, NerfOptions] = {
     "draft": NerfOptions(steps=7000, log2_table=17),
-    "standard": NerfOptions(steps=36_000, log2_table=18),
-    "high": NerfOptions(steps=120_000, log2_table=19, batch=1 << 15),
+    "standard": NerfOptions(steps=36_000),
+    "high": NerfOptions(steps=120_000, batch=1 << 15),
 }
 
 

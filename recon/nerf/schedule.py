@@ -37,8 +37,10 @@ def next_coarseness(
 
     A scene that is still fog would give each ray hundreds of samples; longer steps give many more
     rays for the same work. As the scene empties, steps shrink to their length; at the latest as
-    their ceiling falls.
+    their ceiling falls. The last ones are shorter still.
     """
+    if progress >= options.finest_from:
+        return options.fine_factor
     ratio = min(1.2, max(1 / 1.2, per_ray / options.ray_samples))
     falling = max(0.0, 1.0 - progress / options.fine_from)
     ceiling = options.coarse_factor**falling

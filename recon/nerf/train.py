@@ -59,6 +59,7 @@ class NerfTrainer(LoopTrainer):
         guide: Guide | None = None,
     ) -> None:
         native_cpu.set_thread_count(options.threads)
+        options = options.for_photos(alpha=scene.background is not None)
         super().__init__(scene, options, checkpoint_dir)
         self._options = options
         self._images: tuple[TrainImage, ...] = ()
