@@ -158,7 +158,8 @@ class NerfModel:
             settings = json.loads(metadata["settings"])
             shape = shape_from_json(settings["shape"])
             march = March(**{k: float(v) for k, v in settings["march"].items()})
-            tensors = load_file(path)
+            # Files hold arrays at multiples of 8 bytes; kernels read vectors of 16 and more.
+            tensors = {name: tensor.clone() for name, tensor in load_file(path).items()}
             weights = FieldWeights(*(tensors[name] for name in ("table", "mlp", "occupied")))
         except (SafetensorError, OSError, KeyError, ValueError, TypeError) as error:
             raise FormatError(
