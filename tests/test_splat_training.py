@@ -300,6 +300,9 @@ def test_more_photos_get_more_steps_where_a_preset_says_so(scene: PosedScene) ->
     assert high.for_photos(80, alpha=False).steps == 80 * high.steps_per_photo
     assert high.for_photos(80, alpha=True).steps == 80 * high.object_steps_per_photo
     assert high.for_photos(5000, alpha=False).steps == 30_000
+    standard = splat_preset("standard")
+    assert standard.for_photos(60, alpha=False).steps == 60 * standard.steps_per_photo
+    assert standard.for_photos(900, alpha=False).steps == standard.most_steps
     assert SplatOptions(steps=9).for_photos(5000, alpha=True).steps == 9
     open_air, once = high.for_photos(80, alpha=False), high.for_photos(80, alpha=True)
     assert (open_air.opacity_reg, open_air.scale_reg) == (high.opacity_reg, high.scale_reg)

@@ -52,10 +52,11 @@ class SplatOptions:
 
     Attributes:
         steps: training steps (one view each), at least.
-        steps_per_photo: so many for each training photo where that is more, up to 30,000; 0 for
-            `steps` alone. More would learn the photos by heart.
+        steps_per_photo: so many for each training photo where that is more; 0 for `steps` alone.
+            More would learn the photos by heart.
         object_steps_per_photo: the same for photos with alpha: what they say of the empty space
             around the object leaves less to guess, and steps help for longer.
+        most_steps: what these two come to at most.
         max_splats: splats grow towards this number and never beyond.
         time_budget: seconds of training, or None. Progress then follows whichever of steps and
             time is ahead: schedules complete within the budget.
@@ -91,6 +92,7 @@ class SplatOptions:
     steps: int = 3000
     steps_per_photo: int = 0
     object_steps_per_photo: int = 0
+    most_steps: int = 30_000
     max_splats: int = 100_000
     time_budget: float | None = None
     long_side: int | None = 960
@@ -136,7 +138,7 @@ class SplatOptions:
         weight = self.object_reg if alpha else 1.0
         return replace(
             self,
-            steps=max(self.steps, min(each * count, _MOST_STEPS)),
+            steps=max(self.steps, min(each * count, self.most_steps)),
             steps_per_photo=0,
             object_steps_per_photo=0,
             opacity_reg=weight * self.opacity_reg,
@@ -160,7 +162,6 @@ class SplatOptions:
         return replace(self, rates=self.rates.for_steps(steps))
 
 
-_MOST_STEPS = 30_000
 _HURRY = 12.0  # seconds
 _STEPS_A_SECOND = 15  # roughly, on two cores, in a training that is long enough to matter
 
@@ -172,7 +173,14 @@ _SHORT, _GENTLER = 7000, 1.3
 _LONG = SplatOptions(start_factor=4.0, dense_objects=False)
 _PRESETS: dict[str, SplatOptions] = {
     "draft": SplatOptions(steps=2000, max_splats=50_000),
-    "standard": replace(_LONG, steps=7000, max_splats=150_000),
+    "standard": replace(
+        _LONG,
+        steps=3500,
+        steps_per_photo=80,
+        object_steps_per_photo=80,
+        most_steps=7000,
+        max_splats=150_000,
+    ),
     "high": replace(
         _LONG,
         steps=4000,
