@@ -27,12 +27,14 @@ class RenderOptions:
         depth: also compute the depth image (costs a little).
         near: what lies nearer than this, as z-depth in scene units, is left out; a method may
             have a larger bound of its own, and may know no other.
+        quick: for a picture in motion: a method may be a little less exact where that is faster.
     """
 
     background: tuple[float, float, float] = (0.0, 0.0, 0.0)
     sh_degree: int | None = None
     depth: bool = False
     near: float = 0.0
+    quick: bool = False
 
 
 @dataclass(frozen=True)

@@ -99,10 +99,10 @@ def fog() -> NerfModel:
     return NerfModel(shape, March(near=0.05, far=6.0, shortest=0.02), weights)
 
 
-def axis_alpha(model: RadianceModel, near: float = 0.0) -> float:
+def axis_alpha(model: RadianceModel, near: float = 0.0, *, quick: bool = False) -> float:
     """Opacity along the ray from (0, 0, -2) to (0, 0, 4), which begins at a depth of 0.05."""
     camera = Camera(1, 1, 1.0, 1.0, 0.5, 0.5, look_at((0, 0, -2), (0, 0, 0), (0, 1, 0)))
-    return float(model.render(camera, RenderOptions(near=near)).alpha[0, 0])
+    return float(model.render(camera, RenderOptions(near=near, quick=quick)).alpha[0, 0])
 
 
 def through(alpha: float) -> float:
@@ -135,6 +135,14 @@ def test_a_field_heeds_the_near_plane(fog: NerfModel) -> None:
     # The box lies at depths of 1.5 to 2.5.
     assert through(axis_alpha(inside, near=2.0)) == pytest.approx(density / 2, rel=0.08)
     assert axis_alpha(inside, near=2.6) == 0.0
+
+
+def test_a_quick_picture_of_a_field_is_nearly_the_same(fog: NerfModel) -> None:
+    inside = cut(fog, box(), keep_inside=True)
+    assert axis_alpha(inside, quick=True) != axis_alpha(inside)
+    assert axis_alpha(inside, quick=True) == pytest.approx(axis_alpha(inside), abs=0.02)
+    # A ray ends where 1 % of the light comes through.
+    assert 0.99 <= axis_alpha(fog, quick=True) < axis_alpha(fog)
 
 
 def test_the_shown_field_has_its_near_plane_and_preview(fog: NerfModel) -> None:

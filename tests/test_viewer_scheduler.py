@@ -166,6 +166,24 @@ def test_a_slow_layer_is_refined_in_bands_beside_one_that_cannot_be(
     assert screen.frames[0].scale < 0.5, "a coarse picture of both comes first"
 
 
+def test_a_camera_that_moves_is_shown_quick_pictures(scheduler: RenderScheduler) -> None:
+    cost, screen = 0.5 / (320 * 240), Screen()
+    exact, quick = Slow(per_pixel=cost), Slow(per_pixel=0.2 * cost)
+    layer = Layer("model", CAMERA, exact, bands=True, quick=quick)
+    for seen in range(5):
+        scheduler.submit(1, Request((layer,), screen.deliver, screen.fail, "moving"))
+        while len(screen.frames) == seen:
+            time.sleep(0.002)
+    assert not exact.sizes
+    # As large as their own cost allows: exact ones would be 60 wide.
+    assert quick.sizes[-1][0] == 120
+    scheduler.submit(1, Request((layer,), screen.deliver, screen.fail))
+    assert screen.final.wait(20)
+    assert not screen.errors
+    assert sum(height for width, height in exact.sizes if width == 320) == 240
+    assert max(width for width, _ in quick.sizes) == 120
+
+
 def test_clients_share_the_time(scheduler: RenderScheduler) -> None:
     """One who flies about without pause takes no more than the other who does, too."""
     screens = {name: Screen() for name in ("a", "b")}

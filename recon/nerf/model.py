@@ -27,6 +27,10 @@ from recon.nerf.checkpoint import shape_from_json
 
 _FORMAT = "recon-nerf-1"
 
+# A picture in motion has steps longer by this factor, and rays that end where less light comes
+# through: fox at 135x240 31.75 dB instead of 32.27 in 69 % of the time.
+_QUICK_STEPS, _QUICK_END = 1.5, 1e-2
+
 
 class NerfModel:
     """A hash-grid field in normalised space, behind `recon.model.RadianceModel`.
@@ -75,10 +79,11 @@ class NerfModel:
             TrainingError: a GPU has too little memory for it.
         """
         options = options or RenderOptions()
+        march = _quick(self.march) if options.quick else self.march
         with self._lock, typed_out_of_memory():
             color, alpha, depth = self._engine.render(
                 self._weights,
-                self.march,
+                march,
                 pinhole_view(camera),
                 options.background,
                 depth=options.depth,
@@ -176,6 +181,15 @@ class NerfModel:
             if tensor.is_floating_point() and not torch.isfinite(tensor).all():
                 raise FormatError(f"{name} must be finite", where=path, remedy=remedy)
         return cls(shape, march, weights, backend=backend)
+
+
+def _quick(march: March) -> March:
+    return dataclasses.replace(
+        march,
+        shortest=_QUICK_STEPS * march.shortest,
+        cone=_QUICK_STEPS * march.cone,
+        min_transmittance=max(_QUICK_END, march.min_transmittance),
+    )
 
 
 def cell_middles(shape: FieldShape, cells: NDArray[np.int64]) -> NDArray[np.float32]:

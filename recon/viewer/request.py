@@ -22,12 +22,15 @@ class Layer:
         render: makes the picture; called on the scheduler's thread at several sizes.
         bands: rows can be rendered on their own with an equal result (true of ray marching; a
             splat's projection depends on the image's bounds).
+        quick: makes it sooner, and a little less exact, for a first look or a camera that moves;
+            None where `render` does.
     """
 
     key: Hashable
     camera: Camera
     render: Callable[[Camera], RenderOutput]
     bands: bool = False
+    quick: Callable[[Camera], RenderOutput] | None = None
 
     @property
     def pixels(self) -> int:

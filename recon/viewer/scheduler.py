@@ -25,6 +25,7 @@ from recon.viewer.images import crop_rows, paste_rows
 from recon.viewer.request import ClientId, Frame, Layer, Pace, Request, scaled
 
 RENDER_THREAD = "recon-render"
+_QUICK = "quick"  # before the key of a layer: the cost of its quick pictures
 
 
 @dataclass(frozen=True)
@@ -164,16 +165,15 @@ class RenderScheduler:
         with self._wake:
             return all(c.request is None for c in self._clients.values())
 
-    def pixels_per_second(self, key: Hashable) -> float:
-        """Measured rate of a layer's key; 0 when it was never rendered."""
-        cost = self._costs.get(key)
-        return 0.0 if cost is None else cost.pixels_per_second
+    def pixels_per_second(self, layer: Layer) -> float:
+        """Measured rate of a layer; 0 when it was never rendered."""
+        return self._cost(layer).pixels_per_second
 
     def _plan(self, client: _Client, request: Request, now: float) -> Iterator[_Step]:
         """The steps of a request; each is computed when it is due, with the costs known then."""
         moving = request.haste == "moving"
         rest = now + self.pace.settle if moving else now
-        known = all(self._cost(layer.key).known for layer in request.layers)
+        known = all(self._cost(layer).known for layer in request.layers)
         quick = known and self._estimate(request, 1.0) <= (
             self.pace.moving if moving else self.pace.rest
         )
@@ -204,31 +204,40 @@ class RenderScheduler:
         parted = [layer for layer in request.layers if layer.bands]
         if not parted:
             return 1
-        seconds = sum(self._cost(layer.key).estimate(layer.pixels) for layer in parted)
+        seconds = sum(self._cost(layer).estimate(layer.pixels) for layer in parted)
         height = min(layer.camera.height for layer in parted)
         return max(1, min(round(seconds / self.pace.band), height // 8))
 
     def _moving_scale(self, client: _Client, request: Request) -> float:
-        if any(layer.bands and not self._cost(layer.key).known for layer in request.layers):
+        if any(layer.bands and not self._cost(layer).known for layer in request.layers):
             return LADDER[-1]  # methods that march rays are slow: begin with care
-        return self._scale_within(request, self.pace.moving, client.moving_scale)
+        return self._scale_within(request, self.pace.moving, client.moving_scale, quick=True)
 
-    def _scale_within(self, request: Request, seconds: float, current: float | None) -> float:
+    def _scale_within(
+        self, request: Request, seconds: float, current: float | None, *, quick: bool = False
+    ) -> float:
         """The largest scale at which all layers together keep to `seconds`."""
+        each = seconds / max(1, len(request.layers))
         scales = [
-            self._cost(layer.key).scale_within(layer.pixels, seconds / len(request.layers), current)
+            self._cost(layer, quick=quick).scale_within(layer.pixels, each, current)
             for layer in request.layers
         ]
         return min(scales, default=1.0)
 
     def _estimate(self, request: Request, scale: float) -> float:
         return sum(
-            self._cost(layer.key).estimate(round(layer.pixels * scale * scale))
+            self._cost(layer).estimate(round(layer.pixels * scale * scale))
             for layer in request.layers
         )
 
-    def _cost(self, key: Hashable) -> CostModel:
-        return self._costs.setdefault(key, CostModel())
+    def _cost(self, layer: Layer, *, quick: bool = False) -> CostModel:
+        """What pictures of a layer cost; of quick ones and others while only these are known."""
+        full = self._costs.setdefault(layer.key, CostModel())
+        if layer.quick is None:
+            return full
+        quicker = self._costs.setdefault((_QUICK, layer.key), CostModel())
+        wanted, other = (quicker, full) if quick else (full, quicker)
+        return wanted if wanted.known else other
 
     def _run(self) -> None:
         while True:
@@ -280,7 +289,7 @@ class RenderScheduler:
                 request.deliver(frame)
             delivery = (self._clock() - rendered) / max(1, len(costs))
             for key, pixels, seconds in costs:
-                self._cost(key).add(pixels, seconds + delivery)
+                self._costs.setdefault(key, CostModel()).add(pixels, seconds + delivery)
         except Exception as error:  # Whatever a model raises must reach the page, not end us.
             with self._wake:
                 self._finish(client, request)
@@ -308,7 +317,7 @@ class RenderScheduler:
     def _render(
         self, client: _Client, request: Request, step: _Step
     ) -> tuple[Frame, list[tuple[Hashable, int, float]]]:
-        """The frame, and for each layer its key, pixels and seconds."""
+        """The frame, and for each layer the key of its cost, its pixels and seconds."""
         outputs: list[RenderOutput] = []
         costs: list[tuple[Hashable, int, float]] = []
         for index, layer in enumerate(request.layers):
@@ -321,9 +330,12 @@ class RenderScheduler:
                 band, bands = step.rows
                 rows = (camera.height * band // bands, camera.height * (band + 1) // bands)
                 camera = crop_rows(camera, *rows)
+            render, key = layer.render, layer.key
+            if layer.quick is not None and step.preview and not step.final:
+                render, key = layer.quick, (_QUICK, layer.key)
             before = self._clock()
-            output = layer.render(camera)
-            costs.append((layer.key, camera.width * camera.height, self._clock() - before))
+            output = render(camera)
+            costs.append((key, camera.width * camera.height, self._clock() - before))
             if rows is not None:
                 base = client.outputs[index] if index < len(client.outputs) else None
                 output = paste_rows(base, output, layer.camera, rows)

@@ -52,7 +52,7 @@ class Session:
             self.pilot,
             self.board,
             photos,
-            rate=lambda layer: scheduler.pixels_per_second(layer.key),
+            rate=scheduler.pixels_per_second,
             on_change=self._frames_changed,
             on_status=self._frames_noted,
         )

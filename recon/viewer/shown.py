@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
+from dataclasses import replace
 from functools import partial
 
 from recon.geometry import Camera
@@ -48,10 +49,15 @@ def shown_layer(
     """What the scheduler needs to render a model as a look shows it, in a mode."""
     depth = mode in ("Depth", "Normals")
     options = RenderOptions(look.behind(scene), depth=depth, near=look.near)
+
+    def renderer(options: RenderOptions) -> Callable[[Camera], RenderOutput]:
+        return partial(render_shown, named, options, mode, look.preview)
+
     return Layer(
         key=cost_key(named, mode, depth),
         camera=camera,
-        render=partial(render_shown, named, options, mode, look.preview),
+        render=renderer(options),
+        quick=renderer(replace(options, quick=True)) if named.bands else None,
         bands=named.bands,
     )
 
