@@ -121,14 +121,16 @@ class TargetImages:
     def _shrunk(self, index: int, long_side: int) -> DensePhoto:
         camera = self._cameras[index].fit_long_side(long_side)
         size = camera.width, camera.height
-        mask, alpha = self._masks[index], self._alphas[index]
-        rgb = _resized(self._photos[index], size)
-        counts = None if mask is None else _resized(mask, size) >= _COUNTS
-        if alpha is not None and self._background is not None:
-            alpha = _resized(alpha, size)
-            counts = (alpha >= _COUNTS) & (True if counts is None else counts)
-            planes, behind = torch.from_numpy(rgb).permute(2, 0, 1), torch.tensor(self._background)
-            shown = _composed(planes, torch.from_numpy(alpha), behind)
+        rgb, alpha = _resized(self._photos[index], size), self._alphas[index]
+        planes = (self._masks[index], alpha)
+        inside = [_resized(plane, size) >= _COUNTS for plane in planes if plane is not None]
+        counts = np.logical_and.reduce(inside) if inside else None
+        if alpha is not None:
+            shown = _composed(
+                torch.from_numpy(rgb).permute(2, 0, 1),
+                torch.from_numpy(_resized(alpha, size)),
+                torch.tensor(self._background),
+            )
             rgb = shown.permute(1, 2, 0).contiguous().numpy()
         return DensePhoto(camera, rgb, counts)
 
