@@ -111,6 +111,37 @@ def test_a_fast_model_is_sharp_even_while_moving(scheduler: RenderScheduler) -> 
     assert screen.frames[-1].scale == 1.0
 
 
+def test_whole_pictures_of_a_moving_camera_are_shown_though_it_moved_on(
+    scheduler: RenderScheduler,
+) -> None:
+    """The camera's news come faster than pictures, each of which is rendered at full size."""
+    screen, render = Screen(), Slow(fixed=0.5 * PACE.moving)
+    scheduler.submit(1, screen.request(render))
+    settle(scheduler)  # what it costs is known
+    screen.frames.clear()
+    for _ in range(100):
+        scheduler.submit(1, screen.request(render, moving=True))
+        time.sleep(0.003)
+    rendered = scheduler.stats.frames
+    assert sum(frame.scale == 1.0 for frame in screen.frames) >= 5
+    assert len(screen.frames) >= 0.8 * rendered
+
+
+def test_time_is_left_to_the_browser_while_the_camera_moves() -> None:
+    for busy in (0.25, 1.0):
+        scheduler = RenderScheduler(Pace(moving=0.02, busy=busy))
+        try:
+            screen, render = Screen(), Slow(fixed=0.016)
+            began = time.monotonic()
+            while (passed := time.monotonic() - began) < 0.6:
+                scheduler.submit(1, screen.request(render, moving=True))
+                time.sleep(0.004)
+            share = scheduler.stats.busy / passed
+        finally:
+            scheduler.stop()
+        assert share < 0.4 if busy == 0.25 else share > 0.6
+
+
 def test_the_latest_request_wins(scheduler: RenderScheduler) -> None:
     render = Slow(fixed=0.05)
     screens = [Screen() for _ in range(20)]

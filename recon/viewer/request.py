@@ -82,12 +82,14 @@ class Pace:
         rest: a full frame predicted to take no longer is rendered without an intermediate one.
         settle: how long without a newer request counts as rest.
         band: time aimed at for one band of a picture refined in bands.
+        busy: share of the time that rendering for one moving camera may take.
     """
 
     moving: float = 0.05
     rest: float = 0.2
     settle: float = 0.12
     band: float = 0.2
+    busy: float = 0.75
 
 
 def scaled(camera: Camera, scale: float) -> Camera:

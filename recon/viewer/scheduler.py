@@ -3,7 +3,8 @@
 Knows nothing of viser or of methods. A client's request names what to render; the scheduler
 decides when and at which resolution, and hands finished frames back from its one thread.
 
-- While the camera moves, a frame is rendered at the largest scale that keeps to a frame time.
+- While the camera moves, a frame is rendered at the largest scale that keeps to a frame time, and
+  some time is left to the browser, which may have to draw it on the same cores.
 - When it rests, the picture is refined: intermediate scale, then full, in bands where that is
   exact. A newer request cancels what is left of the older one, between steps.
 - Clients take turns by the render time that they have used (start-time fair queueing), so ten
@@ -13,6 +14,7 @@ decides when and at which resolution, and hands finished frames back from its on
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable, Hashable, Iterator
@@ -33,6 +35,7 @@ class _Step:
     """Render `rows` (all when None) at `scale`, not before `ready`.
 
     Attributes:
+        preview: worth showing even when a newer request overtook it: it shows motion.
         rows: number of a band and how many there are; None for the whole picture.
         first: of the bands: layers that cannot be parted are rendered with it.
     """
@@ -53,6 +56,15 @@ class _Client:
     next_step: _Step | None = None
     outputs: tuple[RenderOutput, ...] = ()
     moving_scale: float | None = None
+    next_preview: float = 0.0
+
+    @property
+    def ready(self) -> float:
+        """When the next step may begin; infinite when nothing is wanted."""
+        if self.request is None or self.next_step is None:
+            return math.inf
+        moves = self.request.haste == "moving" and self.next_step.preview
+        return max(self.next_step.ready, self.next_preview if moves else 0.0)
 
 
 @dataclass
@@ -179,7 +191,7 @@ class RenderScheduler:
         )
         if quick or request.haste == "final":
             client.moving_scale = 1.0
-            yield _Step(1.0, now, final=True)
+            yield _Step(1.0, now, final=True, preview=moving)
             return
         scale = self._moving_scale(client, request)
         client.moving_scale = scale
@@ -263,17 +275,17 @@ class RenderScheduler:
             for client in self._clients.values()
             if client.request is not None
             and client.next_step is not None
-            and client.next_step.ready <= now
+            and client.ready <= now
         ]
         return min(ready, key=lambda entry: entry[0].used, default=None)
 
     def _until_ready(self) -> float | None:
         """Seconds to sleep; None is until woken."""
         now = self._clock()
-        times = [c.next_step.ready for c in self._clients.values() if c.next_step is not None]
-        if not times:
+        first = min((c.ready for c in self._clients.values()), default=math.inf)
+        if first == math.inf:
             return None
-        return max(min(times) - now, self._allowance.wait(now), 1e-4)
+        return max(first - now, self._allowance.wait(now), 1e-4)
 
     def _perform(self, client: _Client, request: Request, step: _Step) -> None:
         started = self._clock()
@@ -283,8 +295,7 @@ class RenderScheduler:
             with self._wake:
                 current = client.request is request and client in self._clients.values()
                 alive = client in self._clients.values()
-            # A preview that a newer request overtook still shows motion; a refinement would
-            # flash the past.
+            # A refinement that was overtaken would flash the past.
             if current or (alive and step.preview):
                 request.deliver(frame)
             delivery = (self._clock() - rendered) / max(1, len(costs))
@@ -304,6 +315,8 @@ class RenderScheduler:
                         self._finish(client, request)
         ended = self._clock()
         with self._wake:
+            if step.preview:
+                client.next_preview = ended + (ended - started) * (1.0 / self.pace.busy - 1.0)
             client.used += ended - started
             self._allowance.spend(ended - started, ended)
             self.stats.busy += ended - started
