@@ -375,6 +375,15 @@ def test_cost_learns_a_line() -> None:
     assert cost.pixels_per_second > 1e6
 
 
+def test_bands_that_differ_by_what_is_in_them_tell_what_the_picture_costs() -> None:
+    """The middle ones cost more than those that are a few rows larger."""
+    cost = CostModel()
+    seconds = (0.45, 0.33, 0.42, 0.31, 0.38, 0.31)
+    for took in seconds:
+        cost.add(85_000 + (8_000 if took < 0.35 else 0), took)
+    assert cost.estimate(6 * 85_000) == pytest.approx(sum(seconds), rel=0.25)
+
+
 def test_cost_of_one_size_scales_with_pixels() -> None:
     cost = CostModel()
     for _ in range(5):

@@ -17,6 +17,9 @@ FIRST_SCALE = 0.25
 FADE = 0.85
 """Weight that is left of a measurement after the next one."""
 
+PRIOR_SPREAD = 0.03
+"""Variance of the sizes, in squared means, from which on measurements outweigh the first guess."""
+
 CLIMB_MARGIN = 0.8
 """A larger scale must be predicted this far under the target, so that the size does not flicker."""
 
@@ -59,8 +62,11 @@ class CostModel:
         variance = self._pixels_squared / self._weight - mean_x * mean_x
         covariance = self._pixels_seconds / self._weight - mean_x * mean_y
         proportional = mean_y / mean_x if mean_x > 0.0 else 0.0
-        # All frames of (nearly) one size tell nothing about the slope: take all as per pixel.
-        slope = covariance / variance if variance > 1e-3 * mean_x * mean_x else proportional
+        # Frames of nearly one size tell little of the slope (bands differ by what is in them, and
+        # many of them are a picture): the less their sizes vary, the more is taken as per pixel.
+        prior = PRIOR_SPREAD * mean_x * mean_x
+        total = variance + prior
+        slope = (covariance + prior * proportional) / total if total > 0.0 else 0.0
         # Neither part of the cost can be negative.
         slope = min(max(slope, 0.0), proportional)
         return mean_y + slope * (pixels - mean_x)
