@@ -380,7 +380,7 @@ def test_bands_that_differ_by_what_is_in_them_tell_what_the_picture_costs() -> N
     cost = CostModel()
     seconds = (0.45, 0.33, 0.42, 0.31, 0.38, 0.31)
     for took in seconds:
-        cost.add(85_000 + (8_000 if took < 0.35 else 0), took)
+        cost.add(85_000 + (6_000 if took < 0.35 else 0), took)
     assert cost.estimate(6 * 85_000) == pytest.approx(sum(seconds), rel=0.25)
 
 

@@ -17,59 +17,85 @@ FIRST_SCALE = 0.25
 FADE = 0.85
 """Weight that is left of a measurement after the next one."""
 
+FADE_SLOPE = 0.98
+"""The same for how cost grows with size: a camera that moves at one size should not unlearn it."""
+
 PRIOR_SPREAD = 0.03
-"""Variance of the sizes, in squared means, from which on measurements outweigh the first guess."""
+"""Variance of sizes, in squared means, from which on measurements of the slope outweigh the guess.
+
+Frames of nearly one size tell little of it: bands of a picture differ by what is in them, and the
+picture is many of them. The guess is that all of the time is spent on pixels."""
 
 CLIMB_MARGIN = 0.8
 """A larger scale must be predicted this far under the target, so that the size does not flicker."""
 
 
+class _Memory:
+    """Fading means of frames' pixels and seconds.
+
+    Attributes:
+        weight: of all that is remembered; 0 when nothing is.
+        pixels, seconds: means.
+        spread: variance of the pixels.
+        slope: seconds a pixel by least squares, where `PRIOR_SPREAD` speaks for all of the time
+            being spent on pixels.
+    """
+
+    def __init__(self, fade: float) -> None:
+        self.weight = self.pixels = self.seconds = self.spread = 0.0
+        self._fade = fade
+        self._together = 0.0  # covariance of pixels and seconds
+
+    def add(self, pixels: float, seconds: float) -> None:
+        """Welford's update of means and moments, with weights that fade."""
+        self.weight = self.weight * self._fade + 1.0
+        share = 1.0 / self.weight
+        off, late = pixels - self.pixels, seconds - self.seconds
+        self.pixels += share * off
+        self.seconds += share * late
+        self.spread = (1.0 - share) * (self.spread + share * off * off)
+        self._together = (1.0 - share) * (self._together + share * off * late)
+
+    @property
+    def proportional(self) -> float:
+        return self.seconds / self.pixels if self.pixels > 0.0 else 0.0
+
+    @property
+    def slope(self) -> float:
+        prior = PRIOR_SPREAD * self.pixels * self.pixels
+        total = self.spread + prior
+        return (self._together + prior * self.proportional) / total if total > 0.0 else 0.0
+
+
 class CostModel:
-    """Seconds as a straight line over pixels, with exponentially fading memory."""
+    """Seconds as a straight line over pixels: its height of late, its slope from longer ago."""
 
     def __init__(self) -> None:
-        self._weight = 0.0
-        self._pixels = 0.0
-        self._seconds = 0.0
-        self._pixels_squared = 0.0
-        self._pixels_seconds = 0.0
+        self._recent = _Memory(FADE)
+        self._long = _Memory(FADE_SLOPE)
 
     def add(self, pixels: int, seconds: float) -> None:
         """Learn that a frame of so many pixels took so many seconds."""
-        x = float(pixels)
-        self._weight = self._weight * FADE + 1.0
-        self._pixels = self._pixels * FADE + x
-        self._seconds = self._seconds * FADE + seconds
-        self._pixels_squared = self._pixels_squared * FADE + x * x
-        self._pixels_seconds = self._pixels_seconds * FADE + x * seconds
+        self._recent.add(float(pixels), seconds)
+        self._long.add(float(pixels), seconds)
 
     @property
     def known(self) -> bool:
         """Whether anything was measured yet."""
-        return self._weight > 0.0
+        return self._recent.weight > 0.0
 
     @property
     def pixels_per_second(self) -> float:
         """Recent rate, fixed part included; 0 before the first frame."""
-        return self._pixels / self._seconds if self._seconds > 0.0 else 0.0
+        recent = self._recent
+        return recent.pixels / recent.seconds if recent.seconds > 0.0 else 0.0
 
     def estimate(self, pixels: int) -> float:
         """Predicted seconds of a frame; 0 when nothing is known."""
-        if not self.known:
-            return 0.0
-        mean_x = self._pixels / self._weight
-        mean_y = self._seconds / self._weight
-        variance = self._pixels_squared / self._weight - mean_x * mean_x
-        covariance = self._pixels_seconds / self._weight - mean_x * mean_y
-        proportional = mean_y / mean_x if mean_x > 0.0 else 0.0
-        # Frames of nearly one size tell little of the slope (bands differ by what is in them, and
-        # many of them are a picture): the less their sizes vary, the more is taken as per pixel.
-        prior = PRIOR_SPREAD * mean_x * mean_x
-        total = variance + prior
-        slope = (covariance + prior * proportional) / total if total > 0.0 else 0.0
+        recent = self._recent
         # Neither part of the cost can be negative.
-        slope = min(max(slope, 0.0), proportional)
-        return mean_y + slope * (pixels - mean_x)
+        slope = min(max(self._long.slope, 0.0), recent.proportional)
+        return recent.seconds + slope * (pixels - recent.pixels)
 
     def scale_within(self, pixels: int, target: float, current: float | None = None) -> float:
         """The largest scale of the ladder at which a frame of `pixels` keeps to `target` seconds.
