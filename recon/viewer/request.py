@@ -85,11 +85,11 @@ class Pace:
         busy: share of the time that rendering for one moving camera may take.
     """
 
-    moving: float = 0.05
+    moving: float = 0.045
     rest: float = 0.2
     settle: float = 0.12
     band: float = 0.2
-    busy: float = 0.75
+    busy: float = 0.8
 
 
 def scaled(camera: Camera, scale: float) -> Camera:
