@@ -101,6 +101,7 @@ def reference_step(
     shown = exposure[rays.image.long()].exp() * out.color
     shown = shown + out.transmittance[:, None] * background
     loss = reference.huber(shown - truth, settings.huber_delta).mean()
+    loss = loss + settings.distortion * out.distortion.mean()
     total = loss + settings.mlp_decay / 2 * (mlp**2).sum()
     total = total + settings.exposure_decay / 2 * (exposure**2).sum()
     total.backward()

@@ -32,7 +32,9 @@ from recon.kernels.ops import PinholeView
 
 # Room for few samples: launches are sized for the room, which costs here even where it is not used.
 SAMPLES = 1 << 13
-SETTINGS = StepSettings(0, 1, 157, huber_delta=0.2, mlp_decay=1e-3, exposure_decay=1e-2)
+SETTINGS = StepSettings(
+    0, 1, 157, huber_delta=0.2, distortion=0.5, mlp_decay=1e-3, exposure_decay=1e-2
+)
 
 
 @pytest.fixture(params=ORDERS)

@@ -110,7 +110,9 @@ def test_the_estimate_of_memory_is_what_the_gpu_gives() -> None:
 def test_gradients_of_fields_agree_with_autograd(contracted: bool) -> None:
     shape = dataclasses.replace(SHAPE, contracted=contracted)
     state, rays = make_state(shape), make_rays(157)
-    settings = StepSettings(0, 1, 157, huber_delta=0.2, mlp_decay=1e-3, exposure_decay=1e-2)
+    settings = StepSettings(
+        0, 1, 157, huber_delta=0.2, distortion=0.5, mlp_decay=1e-3, exposure_decay=1e-2
+    )
     want = reference_step(shape, state, MARCH, settings, rays)
     on_device = state.to(torch.device("cuda"))
     given = Rays(*(getattr(rays, f.name).cuda() for f in dataclasses.fields(rays)))

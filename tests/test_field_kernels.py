@@ -25,16 +25,20 @@ from recon.kernels import native_cpu  # noqa: E402
 from recon.kernels.field_ops import FEATURES, StepSettings  # noqa: E402
 from recon.kernels.native_field import FieldEngine  # noqa: E402
 from recon.kernels.ops import PinholeView  # noqa: E402
+from recon.nerf import reference  # noqa: E402
 
 ISAS = native_cpu.instruction_sets()
 
 
 @pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize("distortion", [0.0, 0.5])
 @pytest.mark.parametrize("contracted", [True, False])
-def test_gradients_agree_with_autograd(isa: str, contracted: bool) -> None:
+def test_gradients_agree_with_autograd(isa: str, contracted: bool, distortion: float) -> None:
     shape = dataclasses.replace(SHAPE, contracted=contracted)
     state, rays = make_state(shape), make_rays(157)
-    settings = StepSettings(0, 1, 157, huber_delta=0.2, mlp_decay=1e-3, exposure_decay=1e-2)
+    settings = StepSettings(
+        0, 1, 157, huber_delta=0.2, distortion=distortion, mlp_decay=1e-3, exposure_decay=1e-2
+    )
     engine = prepared(FieldEngine(shape, isa), state)
     result, got = engine.gradients(state, MARCH, settings, rays)
     want = reference_step(shape, state, MARCH, settings, rays)
@@ -113,3 +117,19 @@ def test_fog_is_kept_in_the_box_though_the_shell_around_it_is_more_opaque() -> N
         state, seed=1, occupied_every=1, all_every=1, decay=0.9, shortest=0.004, threshold=0.01
     )
     assert (state.weights.occupied == 255).all()
+
+
+def test_distortion_is_the_papers_sum_over_pairs() -> None:
+    """Mip-NeRF 360, eq. 15, term by term; and a surface has less than fog."""
+    g = torch.Generator().manual_seed(2)
+    weight = torch.rand(5, 7, generator=g, dtype=torch.float64) / 7
+    t = torch.rand(5, 7, generator=g, dtype=torch.float64).cumsum(1)
+    step = torch.rand(7, generator=g, dtype=torch.float64) / 9
+    place = t / (1 + t)
+    pairs = weight[:, :, None] * weight[:, None] * (place[:, :, None] - place[:, None]).abs()
+    want = pairs.sum((1, 2)) + (weight**2 * step / (1 + t) ** 2).sum(1) / 3
+    got = reference.distortion(weight, t, step)
+    torch.testing.assert_close(got, want)
+    surface = torch.zeros_like(weight)
+    surface[:, 3] = weight.sum(1)
+    assert bool((reference.distortion(surface, t, step) < got).all())

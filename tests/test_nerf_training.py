@@ -239,6 +239,8 @@ def test_what_cannot_be(scene: PosedScene) -> None:
         NerfOptions(steps=0)
     with pytest.raises(OptionError):
         NerfOptions(batch=1)
+    with pytest.raises(OptionError, match="distortion"):
+        NerfOptions(distortion=float("nan"))
     with pytest.raises(BackendUnavailable):
         NerfTrainer(scene, small_options(backend="reference"))
     with pytest.raises(TrainingError):

@@ -138,6 +138,7 @@ class StepOptions:
         step: int,
         rays: int,
         huber_delta: float,
+        distortion: float,
         random_background: bool,
         background: Sequence[float],
         rates: Sequence[float],

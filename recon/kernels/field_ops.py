@@ -22,7 +22,9 @@ Mueller et al., "Instant Neural Graphics Primitives with a Multiresolution Hash 
    with `T < min_transmittance` does not exist; one with `w <= min_weight` dims what is behind it
    but has no colour, and passes no gradient.
 7. `color = gain sum(w c) + T background`; the loss is the mean, over rays and channels, of the
-   Huber loss of its difference to the photo over the same background.
+   Huber loss of its difference to the photo over the same background. Added to it may be the rays'
+   mean distortion `sum_ij w_i w_j |s_i - s_j| + sum_i w_i^2 d_i / (1 + t_i)^2 / 3` over samples
+   that have a colour, `s = t / (1 + t)` (Barron et al. 2022, eq. 15): fog costs, surfaces do not.
 """
 
 from __future__ import annotations
@@ -134,6 +136,7 @@ class StepSettings:
         seed, step: decide every random number; the first step is 1.
         rays: number of random rays.
         huber_delta: where the loss turns from quadratic to linear.
+        distortion: weight of the distortion of rays in the loss.
         background: behind the photos' transparent pixels and behind the field; None for another
             random colour for each ray.
         table_rate, mlp_rate, exposure_rate: learning rates.
@@ -145,6 +148,7 @@ class StepSettings:
     step: int
     rays: int
     huber_delta: float = 0.1
+    distortion: float = 0.0
     background: tuple[float, float, float] | None = None
     table_rate: float = 1e-2
     mlp_rate: float = 1e-2

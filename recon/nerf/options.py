@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 from recon.errors import OptionError
@@ -38,6 +39,8 @@ class NerfOptions:
         rate_final: factor that it falls to, exponentially...
         rate_hold: ...after this progress.
         huber_delta: where the loss turns from quadratic to linear.
+        distortion: weight of how far apart the samples of a ray lie that it is made of (Barron et
+            al. 2022, eq. 15).
         guide_steps: steps of a splat training that finds the surfaces of an unbounded scene first,
             0 for none; see `recon.nerf.surfaces`. Photos with alpha have their visual hull.
         exposure: one learned gain a photo and channel.
@@ -71,6 +74,7 @@ class NerfOptions:
     rate_final: float = 0.03
     rate_hold: float = 0.6
     huber_delta: float = 1.0
+    distortion: float = 0.01
     guide_steps: int = 800
     exposure: bool = False
     density_bias: float = 0.0
@@ -98,6 +102,8 @@ class NerfOptions:
             raise OptionError(f"transmittance is out of range: {self.min_transmittance}")
         if self.guide_steps < 0:
             raise OptionError(f"guide steps must not be negative: {self.guide_steps}")
+        if not 0 <= self.distortion < math.inf:
+            raise OptionError(f"the weight of distortion is out of range: {self.distortion}")
         if not (self.rate > 0 and self.mlp_rate > 0):
             raise OptionError("learning rates must be positive")
 

@@ -29,11 +29,12 @@ from recon.kernels.reference import sh_basis
 @dataclass(frozen=True)
 class RayOutput:
     """color (N, 3), transmittance (N,) behind everything, distance (N,): sum of weight times
-    distance in box units."""
+    distance in box units, distortion (N,) [7]."""
 
     color: torch.Tensor
     transmittance: torch.Tensor
     distance: torch.Tensor
+    distortion: torch.Tensor
 
 
 def box_from_scene(shape: FieldShape, x: torch.Tensor) -> torch.Tensor:
@@ -184,7 +185,19 @@ def render_rays(
     out = torch.zeros(len(origins), 3, dtype=origins.dtype)
     out = out.index_add(0, ray, weight[:, None] * rgb)
     distance = torch.zeros_like(jitter).index_add(0, ray, weight * t[ray, k])
-    return RayOutput(out, through[:, -1], distance)
+    spread = distortion(torch.zeros_like(t).index_put((ray, k), weight), t, steps[1])
+    return RayOutput(out, through[:, -1], distance, spread)
+
+
+def distortion(weight: torch.Tensor, t: torch.Tensor, step: torch.Tensor) -> torch.Tensor:
+    """Distortion (N,) of rays with weights (N, K) at rising distances (N, K), steps (K,) [7].
+
+    Between two neighbouring places lies the distance of every pair with one on either side.
+    """
+    place = t / (1 + t)
+    before = weight.cumsum(1)[:, :-1]
+    apart = (place.diff(dim=1) * before * (weight.sum(1, keepdim=True) - before)).sum(1)
+    return 2 * apart + (weight**2 * step / (1 + t) ** 2).sum(1) / 3
 
 
 def huber(difference: torch.Tensor, delta: float) -> torch.Tensor:

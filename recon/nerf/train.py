@@ -167,6 +167,7 @@ class NerfTrainer(LoopTrainer):
                 step=self._step,
                 rays=pace.rays,
                 huber_delta=options.huber_delta,
+                distortion=options.distortion,
                 table_rate=rate * options.rate,
                 mlp_rate=rate * options.mlp_rate,
             ),

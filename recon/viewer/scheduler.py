@@ -273,9 +273,7 @@ class RenderScheduler:
         ready = [
             (client, client.request, client.next_step)
             for client in self._clients.values()
-            if client.request is not None
-            and client.next_step is not None
-            and client.ready <= now
+            if client.request is not None and client.next_step is not None and client.ready <= now
         ]
         return min(ready, key=lambda entry: entry[0].used, default=None)
 

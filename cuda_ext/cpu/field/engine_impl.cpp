@@ -128,6 +128,7 @@ private:
     context.weights = {state.table_half, state.mlp};
     context.transposed = transposed_.data();
     context.huber_delta = options.huber_delta;
+    context.distortion = options.distortion;
     context.rendered = rendered;
     if (state.exposure != nullptr) {
       ray_exposure_.reserve(rays * 3);

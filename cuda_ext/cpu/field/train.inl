@@ -10,7 +10,7 @@ struct StepContext {
   const FieldShape *shape;
   FieldWeights weights;
   const float *transposed; // weights for the backward pass
-  float huber_delta;
+  float huber_delta, distortion;
   float *exposure_grad; // [rays][3] or null
   float *rendered;      // [rays][3] or null
 };
@@ -84,18 +84,22 @@ void train_chunk(const StepContext &c, RayState *states, const TrainRay *rays, i
   alignas(32) float ray_bias[(kChunkRays + kSparePad) * kHidden];
   alignas(32) float bias_grad[kChunkRays * kHidden];
   float color[kChunkRays][3], behind[kChunkRays], grad[kChunkRays][3];
+  recon::Distortion distortion[kChunkRays];
   if (chunk.n > 0) {
     forward_color(c, rays, n, chunk, ray_bias);
     lap(kColor);
   }
 
-  for (int r = 0; r < n; ++r)
+  for (int r = 0; r < n; ++r) {
     for (int k = 0; k < 3; ++k)
       color[r][k] = 0.0f;
+    distortion[r] = {distortion_scale(rays[r], c.distortion)};
+  }
   for (int64_t i = 0; i < chunk.n; ++i) {
     const Sample &s = chunk.samples[i];
     for (int k = 0; k < 3; ++k)
       color[s.ray][k] += s.weight * chunk.color[i * kOut + k];
+    distortion[s.ray].add(s.weight, s.t);
   }
   for (int r = 0; r < n; ++r) {
     const RayOutcome out = ray_outcome(rays[r], color[r], states[r].transmittance, c.huber_delta);
@@ -122,7 +126,7 @@ void train_chunk(const StepContext &c, RayState *states, const TrainRay *rays, i
   float *d_geometry = d_h2 + (kRows + kSparePad) * kHidden;
   float *d_h1 = d_geometry + (kRows + kSparePad) * kGeometry;
   float *d_encoded = d_h1 + (kRows + kSparePad) * kHidden;
-  float d_raw[kRows];
+  float d_raw[kRows], apart = 0.0f; // apart: the loss by distortion
   std::memset(bias_grad, 0, sizeof(bias_grad));
   const int64_t blocks = div_up(chunk.n, kRows);
   for (int64_t b = blocks - 1; b >= 0; --b) {
@@ -132,8 +136,9 @@ void train_chunk(const StepContext &c, RayState *states, const TrainRay *rays, i
       const Sample &s = chunk.samples[first + i];
       for (int k = 3; k < kOut; ++k)
         d_out[i * kOut + k] = 0.0f;
-      d_raw[i] = blend_vjp(&chunk.color[(first + i) * kOut], grad[s.ray], s.weight, s.after, s.dt,
-                           behind[s.ray], d_out + i * kOut);
+      const float d_weight = distortion[s.ray].weight_vjp(s.weight, s.t, s.dt, apart);
+      d_raw[i] = blend_vjp(&chunk.color[(first + i) * kOut], grad[s.ray], d_weight, s.weight,
+                           s.after, s.dt, behind[s.ray], d_out + i * kOut);
     }
     const float *encoded = &chunk.encoded[first * kEncoded], *h1 = &chunk.hidden[first * kHidden];
     const float *geometry = &chunk.geometry[first * kGeometry];
@@ -169,6 +174,7 @@ void train_chunk(const StepContext &c, RayState *states, const TrainRay *rays, i
             *reinterpret_cast<const vf4u *>(d_encoded + i * kEncoded + level * kFeatures);
     }
   }
+  group.loss += static_cast<double>(apart);
   outer<kSphere, kHidden>(rays[0].sphere, sizeof(TrainRay) / sizeof(float), bias_grad, n,
                           group.mlp.data() + kColor1Sphere);
   lap(kBackward);

@@ -87,6 +87,7 @@ __device__ __forceinline__ void load_color(const FieldFrame &f, uint32_t i, floa
 // Sums of weight times colour, distance and 1 over the live samples of a ray.
 struct RaySums {
   float color[kColors], distance, weight;
+  recon::Distortion distortion;
 };
 __device__ __forceinline__ RaySums sum_ray(const FieldFrame &f, LiveRange range) {
   RaySums out = {};
@@ -99,17 +100,19 @@ __device__ __forceinline__ RaySums sum_ray(const FieldFrame &f, LiveRange range)
       out.color[k] += w * rgb[k];
     out.distance += w * f.t[s];
     out.weight += w;
+    out.distortion.add(w, f.t[s]);
   }
   return out;
 }
 
 __global__ void __launch_bounds__(kFieldThreads)
-    ray_losses_kernel(FieldFrame f, float huber_delta, float *rendered) {
+    ray_losses_kernel(FieldFrame f, float huber_delta, float distortion, float *rendered) {
   const uint32_t r = blockIdx.x * kFieldThreads + threadIdx.x;
   double loss = 0.0, error = 0.0;
   if (r < f.rays) {
     const LiveRange range = live_range(f, r);
-    const RaySums sums = sum_ray(f, range);
+    RaySums sums = sum_ray(f, range);
+    sums.distortion.scale = recon::distortion_scale(f.train[r], distortion);
     const recon::RayOutcome out =
         recon::ray_outcome(f.train[r], sums.color, f.ray[r].transmittance, huber_delta);
     for (int k = 0; k < kColors; ++k) {
@@ -119,16 +122,19 @@ __global__ void __launch_bounds__(kFieldThreads)
       if (rendered != nullptr)
         rendered[3 * static_cast<int64_t>(r) + k] = out.shown[k];
     }
-    float behind = out.behind;
+    float behind = out.behind, apart = 0.0f;
     for (uint32_t i = range.end; i-- > range.begin;) {
       const uint32_t s = f.live[i];
       float rgb[kColors], d_out[kColors];
       load_color(f, i, rgb);
+      const float w = f.weight[s];
+      const float d_weight = sums.distortion.weight_vjp(w, f.t[s], f.dt[s], apart);
       f.d_density[i] =
-          recon::blend_vjp(rgb, out.grad, f.weight[s], f.after[s], f.dt[s], behind, d_out);
+          recon::blend_vjp(rgb, out.grad, d_weight, w, f.after[s], f.dt[s], behind, d_out);
       for (int k = 0; k < kColors; ++k)
         f.d_out[k * static_cast<int64_t>(f.live_capacity) + i] = d_out[k];
     }
+    loss += static_cast<double>(apart);
   }
   loss = block_sum<double, kFieldThreads>(loss);
   error = block_sum<double, kFieldThreads>(error);
@@ -195,9 +201,11 @@ void take_all(const FieldFrame &f, Stream stream) {
   RECON_LAUNCH(take_all_kernel, blocks_for(f.rays, kFieldThreads), kFieldThreads, stream, f);
 }
 
-void ray_losses(const FieldFrame &f, float huber_delta, float *rendered, Stream stream) {
+void ray_losses(const FieldFrame &f, float huber_delta, float distortion, float *rendered,
+                Stream stream) {
   const uint32_t blocks = blocks_for(f.rays, kFieldThreads);
-  RECON_LAUNCH(ray_losses_kernel, blocks, kFieldThreads, stream, f, huber_delta, rendered);
+  RECON_LAUNCH(ray_losses_kernel, blocks, kFieldThreads, stream, f, huber_delta, distortion,
+               rendered);
   RECON_LAUNCH(loss_total_kernel, 1, kFieldThreads, stream, f, blocks);
 }
 

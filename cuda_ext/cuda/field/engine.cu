@@ -237,10 +237,10 @@ struct FieldEngine::Impl {
 
   // Forward and backward on rays that `make` makes, after `begin` and `set_march`.
   template <class Make>
-  void differentiate(float huber_delta, float *rendered, Stream stream, Make &&make) {
+  void differentiate(const StepOptions &options, float *rendered, Stream stream, Make &&make) {
     make();
     trace(stream);
-    ray_losses(frame, huber_delta, rendered, stream);
+    ray_losses(frame, options.huber_delta, options.distortion, rendered, stream);
     backward_live(frame, stream);
     weight_gradients(frame, stream);
     scatter(frame, stream);
@@ -311,7 +311,7 @@ void FieldEngine::train_step(const FieldShape &shape, const FieldState &state,
   e.frame.totals = e.buffers.totals.data();
   e.set_march(march, slot, stream);
   e.set_rates(options, stream);
-  e.differentiate(options.huber_delta, nullptr, stream, [&] {
+  e.differentiate(options, nullptr, stream, [&] {
     random_rays(e.frame, {e.images.data(), e.image_count}, state.exposure, options, stream);
   });
   update_table(e.frame, state, options, e.buffers.rates.data(), stream);
@@ -362,7 +362,7 @@ FieldResult FieldEngine::gradients(const FieldShape &shape, const FieldState &st
     e.begin(shape, {state.table_half, state.mlp}, rays.n, shape.offset[kLevels], shape.grid,
             stream);
     e.set_march(march, e.own, stream);
-    e.differentiate(options.huber_delta, color, stream,
+    e.differentiate(options, color, stream,
                     [&] { given_rays(e.frame, rays, state.exposure, stream); });
     read_table_gradients(e.frame, table, stream);
     read_network_gradients(e.frame, state, options, e.image_count, mlp, exposure, stream);

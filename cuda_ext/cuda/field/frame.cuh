@@ -164,7 +164,8 @@ void take_all(const FieldFrame &f, Stream stream);
 void forward_live(const FieldFrame &f, Stream stream);
 // The loss, added to the totals, and the gradients that the live samples' networks begin with.
 // `rendered` (rays, 3) or null.
-void ray_losses(const FieldFrame &f, float huber_delta, float *rendered, Stream stream);
+void ray_losses(const FieldFrame &f, float huber_delta, float distortion, float *rendered,
+                Stream stream);
 // Pixels of a view from `first` on; `depth` may be null.
 void shade_rays(const FieldFrame &f, const float background[3], int64_t first, float *color,
                 float *alpha, float *depth, Stream stream);

@@ -88,6 +88,7 @@ struct StepOptions {
   int64_t step; // 1 for the first update
   int rays;
   float huber_delta;
+  float distortion; // weight of the rays' mean distortion
   bool random_background;
   float background[3];
   float table_rate, mlp_rate, exposure_rate;

@@ -119,13 +119,42 @@ RECON_FN float blend(float opacity, float min_transmittance, float &transmittanc
   return weight;
 }
 
+// The distortion of a ray (Barron et al., "Mip-NeRF 360", 2022, eq. 15): how far apart those of its
+// samples lie that count. Distances s = t / (1 + t) go from 0 to 1, as they do in that paper.
+struct Distortion {
+  float scale;                                      // of the loss
+  float weight = 0.0f, moment = 0.0f;               // sums of w and w s over the ray
+  float weight_behind = 0.0f, moment_behind = 0.0f; // and over what lies behind a sample
+
+  RECON_FN static float place(float t) { return t / (1.0f + t); }
+
+  RECON_FN void add(float w, float t) {
+    weight += w;
+    moment += w * place(t);
+  }
+
+  // From the last sample to the first, after all were added: the gradient in the sample's weight.
+  // `loss` grows by its share.
+  RECON_FN float weight_vjp(float w, float t, float dt, float &loss) {
+    const float s = place(t), length = dt / ((1.0f + t) * (1.0f + t));
+    const float apart_behind = moment_behind - s * weight_behind;
+    const float weight_before = weight - weight_behind - w;
+    const float moment_before = moment - moment_behind - w * s;
+    weight_behind += w;
+    moment_behind += w * s;
+    loss += scale * w * (2.0f * apart_behind + w * length * (1.0f / 3.0f));
+    return scale * 2.0f *
+           (apart_behind + s * weight_before - moment_before + w * length * (1.0f / 3.0f));
+  }
+};
+
 // The derivative of `blend` and of the network's last activation, for samples that count, from the
-// last one of a ray to the first: `grad` (3) is the gradient in the ray's sum of colours, `behind`
-// holds the gradient's sum over all that lies behind. Gives the gradient in the colour before the
-// sigmoid; returns the one in the density.
-RECON_FN float blend_vjp(const float rgb[3], const float grad[3], float weight, float after,
-                         float dt, float &behind, float d_out[3]) {
-  float along = 0.0f;
+// last one of a ray to the first: `grad` (3) is the gradient in the ray's sum of colours,
+// `d_weight` another one in the blending weight, `behind` holds the gradient's sum over all that
+// lies behind. Gives the gradient in the colour before the sigmoid; returns the one in the density.
+RECON_FN float blend_vjp(const float rgb[3], const float grad[3], float d_weight, float weight,
+                         float after, float dt, float &behind, float d_out[3]) {
+  float along = d_weight;
   for (int k = 0; k < 3; ++k) {
     along += grad[k] * rgb[k];
     d_out[k] = weight * grad[k] * rgb[k] * (1.0f - rgb[k]);

@@ -178,6 +178,11 @@ struct RayOutcome {
   float behind;
 };
 
+// What the loss scales the distortion of a ray by; photos count by pixel, not by channel.
+RECON_FN float distortion_scale(const TrainRay &ray, float distortion) {
+  return 3.0f * ray.scale * distortion;
+}
+
 // `color`: the blended sum of the samples' colours; `transmittance` behind them.
 RECON_FN RayOutcome ray_outcome(const TrainRay &ray, const float color[3], float transmittance,
                                 float huber_delta) {
