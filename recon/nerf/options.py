@@ -116,7 +116,7 @@ class NerfOptions:
 _PRESETS: dict[str, NerfOptions] = {
     "draft": NerfOptions(steps=7000, log2_table=17),
     "standard": NerfOptions(steps=36_000),
-    "high": NerfOptions(steps=120_000, batch=1 << 15),
+    "high": NerfOptions(steps=100_000, batch=1 << 15, log2_table=20, fine_factor=0.3),
 }
 
 
