@@ -67,11 +67,13 @@ def make_rays(n: int, seed: int = 1, photos: int = 3) -> Rays:
 
 
 def prepared(engine: AnyEngine, state: FieldState, photos: int = 3) -> AnyEngine:
-    """The engine with photos and the state's occupied cells."""
+    """The engine with photos, more rays for some of their tiles, and the state's occupied cells."""
     g = torch.Generator().manual_seed(5)
     view = PinholeView(17, 11, 20.0, 21.0, 8.0, 6.0, (1, 0, 0, 0, 1, 0, 0, 0, 1), (0.0, 0.0, 1.5))
     rgba = torch.randint(0, 256, (11, 17, 4), generator=g, dtype=torch.uint8)
-    engine.set_images((TrainImage(view, rgba),) * photos)
+    share = torch.tensor([1 << 30, 1 << 31, 3 << 30, 13 << 28, 7 << 29, (1 << 32) - 1])
+    image = TrainImage(view, rgba, share=share.to(torch.uint32))
+    engine.set_images((image,) * photos)
     engine.use_grid(state.weights)
     return engine
 

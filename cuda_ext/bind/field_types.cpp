@@ -64,8 +64,9 @@ std::tuple<double, double, int64_t, int64_t> recon_bind::as_tuple(const StepResu
 std::vector<FieldImage> recon_bind::field_images(const ImageList &images) {
   need(!images.empty(), "training needs photos");
   std::vector<FieldImage> list;
-  for (const auto &[rgba, weight, view] : images)
-    list.push_back({at<const uint8_t>(rgba), at<const uint8_t>(weight), *view});
+  for (const auto &[rgba, weight, share, view] : images)
+    list.push_back(
+        {at<const uint8_t>(rgba), at<const uint8_t>(weight), at<const uint32_t>(share), *view});
   return list;
 }
 
@@ -77,6 +78,7 @@ void recon_bind::bind_field_types(nb::module_ &m) {
   m.attr("SPHERE") = kSphere;
   m.attr("COLOR_OUT") = kOut;
   m.attr("RECORD") = kRecord;
+  m.attr("PHOTO_TILE") = kPhotoTile;
   m.attr("WEIGHTS") = kWeights;
 
   nb::class_<FieldShape>(m, "FieldShape")

@@ -27,8 +27,9 @@ recon_types::FieldState field_state(const Addresses &a);
 recon_types::RayBatch ray_batch(int64_t n, const Addresses &a);
 std::tuple<double, double, int64_t, int64_t> as_tuple(const recon_types::StepResult &r);
 
-// Addresses of RGBA and weights, camera.
-using ImageList = std::vector<std::tuple<uintptr_t, uintptr_t, const recon_types::View *>>;
+// Addresses of RGBA, weights and shares of tiles, camera.
+using ImageList =
+    std::vector<std::tuple<uintptr_t, uintptr_t, uintptr_t, const recon_types::View *>>;
 std::vector<recon_types::FieldImage> field_images(const ImageList &images);
 
 // Sizes, and what a step, marching and an update of the grid are asked to do.

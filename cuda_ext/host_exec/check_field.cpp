@@ -59,7 +59,13 @@ bool run_field(int width, int height, int64_t samples, bool contracted) {
   const MarchOptions march = {0.1f, 10.0f, 0.05f, 0.02f, 1e-3f, 1e-2f};
   StepOptions step = {7,     1,     37,   0.1f,  true,   {},    1e-2f,
                       1e-2f, 1e-3f, 0.9f, 0.99f, 1e-15f, 1e-6f, 1e-4f};
-  const FieldImage image = {rgba.data, weight.data, view};
+  const auto across = static_cast<size_t>((width + kPhotoTile - 1) / kPhotoTile);
+  const size_t tiles = across * static_cast<size_t>((height + kPhotoTile - 1) / kPhotoTile);
+  std::vector<uint32_t> ends(tiles);
+  for (size_t i = 0; i < tiles; ++i)
+    ends[i] = static_cast<uint32_t>(0xffffffffull * (i + 1) / tiles);
+  Device<uint32_t> share(ends);
+  const FieldImage image = {rgba.data, weight.data, share.data, view};
   recon_cuda::FieldEngine engine(samples);
   engine.set_images(&image, 1, nullptr);
   engine.set_occupancy(shape, bits.data, nullptr);

@@ -72,6 +72,8 @@ COLOR_OUT: int = 8
 
 RECORD: int = 16
 
+PHOTO_TILE: int = 8
+
 WEIGHTS: int = 9728
 
 class FieldShape:
@@ -140,7 +142,7 @@ def field_engine_bytes(rays: int, samples: int, live: int, entries: int, grid: i
 
 class FieldEngine:
     def __init__(self, samples: int) -> None: ...
-    def set_images(self, arg0: Sequence[tuple[int, int, View]], arg1: int, /) -> None: ...
+    def set_images(self, arg0: Sequence[tuple[int, int, int, View]], arg1: int, /) -> None: ...
     def set_occupancy(self, arg0: FieldShape, arg1: int, arg2: int, /) -> None: ...
     def update_grid(
         self,

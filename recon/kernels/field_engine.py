@@ -16,12 +16,14 @@ from recon.kernels.engine import StepTotals
 from recon.kernels.field_ops import (
     FEATURES,
     LEVELS,
+    PHOTO_TILE,
     RECORD,
     WEIGHTS,
     FieldShape,
     March,
     StepResult,
     StepSettings,
+    photo_tiles,
 )
 from recon.kernels.field_tensors import (
     FieldGradients,
@@ -52,7 +54,7 @@ class NativeFieldEngine(ABC):
 
     def __init__(self, native: Any, engine: Any, shape: FieldShape, device: torch.device) -> None:
         assert (native.LEVELS, native.FEATURES, native.WEIGHTS) == (LEVELS, FEATURES, WEIGHTS)
-        assert native.RECORD == RECORD
+        assert (native.RECORD, native.PHOTO_TILE) == (RECORD, PHOTO_TILE)
         self.shape = shape
         self.device = device
         self._native = native
@@ -89,6 +91,7 @@ class NativeFieldEngine(ABC):
                 i.view,
                 i.rgba.to(self.device),
                 None if i.weight is None else i.weight.to(self.device),
+                None if i.share is None else i.share.to(self.device),
             )
             for i in images
         )
@@ -98,6 +101,7 @@ class NativeFieldEngine(ABC):
                 (
                     self._at(i.rgba, (i.view.height, i.view.width, 4), torch.uint8),
                     self._at(i.weight, (i.view.height, i.view.width), torch.uint8),
+                    self._at(i.share, (photo_tiles(i.view.width, i.view.height),), torch.uint32),
                     native_view(self._native, i.view),
                 )
                 for i in images

@@ -42,9 +42,15 @@ GEOMETRY = 16
 SPHERE = 16
 COLOR_OUT = 8
 RECORD = 16
+PHOTO_TILE = 8  # pixels a side
 FAR_FROM = 4.0
 MAX_EXPONENT = 15.0
 PRIMES = (1, 2654435761, 805459861)
+
+
+def photo_tiles(width: int, height: int) -> int:
+    """How many tiles a photo has, with those that its border cuts off."""
+    return -(-width // PHOTO_TILE) * -(-height // PHOTO_TILE)
 
 
 @dataclass(frozen=True)

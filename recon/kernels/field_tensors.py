@@ -70,12 +70,20 @@ class FieldState:
 
 @dataclass(frozen=True)
 class TrainImage:
-    """rgba (H, W, 4) uint8, colours premultiplied; weight (H, W) uint8, 255 counts fully, or
-    None."""
+    """A photo that rays come from.
+
+    Attributes:
+        rgba: (H, W, 4) uint8, colours premultiplied.
+        weight: (H, W) uint8, 255 counts fully, or None.
+        share: (tiles,) uint32, what part of the photo's rays, times 2^32, falls into a tile
+            (`PHOTO_TILE` pixels a side, row by row) or one before it, the last one 2^32 - 1; a ray
+            counts by the inverse of its tile's part. None for the same part to each pixel.
+    """
 
     view: PinholeView
     rgba: torch.Tensor
     weight: torch.Tensor | None = None
+    share: torch.Tensor | None = None
 
 
 @dataclass(frozen=True)

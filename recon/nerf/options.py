@@ -41,6 +41,8 @@ class NerfOptions:
         huber_delta: where the loss turns from quadratic to linear.
         distortion: weight of how far apart the samples of a ray lie that it is made of (Barron et
             al. 2022, eq. 15).
+        detail: the part of the rays that goes where photos have detail, the others anywhere; see
+            `recon.nerf.detail`.
         guide_steps: steps of a splat training that finds the surfaces of an unbounded scene first,
             0 for none; see `recon.nerf.surfaces`. Photos with alpha have their visual hull.
         exposure: one learned gain a photo and channel.
@@ -75,6 +77,7 @@ class NerfOptions:
     rate_hold: float = 0.6
     huber_delta: float = 1.0
     distortion: float = 0.01
+    detail: float = 0.9
     guide_steps: int = 800
     exposure: bool = False
     density_bias: float = 0.0
@@ -104,6 +107,10 @@ class NerfOptions:
             raise OptionError(f"guide steps must not be negative: {self.guide_steps}")
         if not 0 <= self.distortion < math.inf:
             raise OptionError(f"the weight of distortion is out of range: {self.distortion}")
+        if not 0 <= self.detail < 1:
+            raise OptionError(
+                f"the part of rays that follows detail must be 0 to less than 1, not {self.detail}"
+            )
         if not (self.rate > 0 and self.mlp_rate > 0):
             raise OptionError("learning rates must be positive")
 

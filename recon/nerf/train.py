@@ -119,9 +119,12 @@ class NerfTrainer(LoopTrainer):
     def _load_images(self) -> None:
         if not self._images:
             self._images = load_training_images(
-                self._scene, self._options.long_side, native_cpu.thread_count()
+                self._scene,
+                self._options.long_side,
+                native_cpu.thread_count(),
+                self._options.detail,
             )
-            parts = (part for image in self._images for part in (image.rgba, image.weight))
+            parts = (p for image in self._images for p in (image.rgba, image.weight, image.share))
             photo_bytes = sum(part.nbytes for part in parts if part is not None)
             self._engine.require_memory(schedule.MOST_RAYS, self._options.batch, photo_bytes)
             self._engine.set_images(self._images)

@@ -67,9 +67,14 @@ struct MarchOptions {
   float min_transmittance; // rays end under it
 };
 
-// A photo: RGBA, colours premultiplied by alpha; weight 0..255 a pixel, or null.
+constexpr int kPhotoTile = 8; // pixels a side of a photo's tiles
+
+// A photo: RGBA, colours premultiplied by alpha; weight 0..255 a pixel, or null. `share`: what part
+// of the photo's rays, times 2^32, falls into a tile or one before it, row by row; null for the
+// same part to each pixel.
 struct FieldImage {
   const uint8_t *rgba, *weight;
+  const uint32_t *share;
   View view;
 };
 

@@ -132,6 +132,39 @@ RECON_FN int pick(uint32_t seed, uint32_t index, uint32_t what, int n) {
       static_cast<uint64_t>(random_bits(seed, index, what)) * static_cast<uint64_t>(n) >> 32);
 }
 
+// A random pixel of a photo, and by how much it counts: the less, the more often its tile is
+// picked.
+RECON_FN float random_pixel(uint32_t seed, uint32_t id, const recon_types::FieldImage &image,
+                            int &x, int &y) {
+  constexpr int kSide = recon_types::kPhotoTile;
+  const int width = image.view.width, height = image.view.height;
+  if (image.share == nullptr) {
+    x = pick(seed, id, 1, width);
+    y = pick(seed, id, 2, height);
+    return 1.0f;
+  }
+  // The first tile whose share ends above the random number. The last one's ends at 2^32 - 1.
+  const uint32_t bits = random_bits(seed, id, 1), at = bits == ~0u ? bits - 1 : bits;
+  const int across = (width + kSide - 1) / kSide, down = (height + kSide - 1) / kSide;
+  int lo = 0, hi = across * down - 1;
+  while (lo < hi) {
+    const int mid = (lo + hi) / 2;
+    if (image.share[mid] > at)
+      hi = mid;
+    else
+      lo = mid + 1;
+  }
+  const int left = lo % across * kSide, top = lo / across * kSide;
+  const int columns = width - left < kSide ? width - left : kSide;
+  const int rows = height - top < kSide ? height - top : kSide;
+  x = left + pick(seed, id, 2, columns);
+  y = top + pick(seed, id, 7, rows);
+  const uint32_t share = image.share[lo] - (lo > 0 ? image.share[lo - 1] : 0u);
+  const float area =
+      static_cast<float>(columns * rows) / (static_cast<float>(width) * static_cast<float>(height));
+  return area / (static_cast<float>(share) * 0x1p-32f);
+}
+
 // Ray i of a step: a random pixel of a random photo.
 RECON_FN void random_ray(const recon_types::FieldShape &shape,
                          const recon_types::FieldImage *images, int image_count,
@@ -141,7 +174,8 @@ RECON_FN void random_ray(const recon_types::FieldShape &shape,
   const uint32_t id = static_cast<uint32_t>(i);
   const int index = pick(seed, id, 0, image_count);
   const recon_types::FieldImage &image = images[index];
-  const int x = pick(seed, id, 1, image.view.width), y = pick(seed, id, 2, image.view.height);
+  int x, y;
+  const float counts = random_pixel(seed, id, image, x, y);
   ray.jitter = random_unit(seed, id, 3);
   for (int k = 0; k < 3; ++k)
     train.background[k] =
@@ -151,7 +185,7 @@ RECON_FN void random_ray(const recon_types::FieldShape &shape,
   float rgba[4];
   for (int k = 0; k < 4; ++k)
     rgba[k] = static_cast<float>(image.rgba[4 * at + k]) * (1.0f / 255.0f);
-  float scale = 1.0f / (3.0f * static_cast<float>(o.rays));
+  float scale = counts / (3.0f * static_cast<float>(o.rays));
   if (image.weight != nullptr)
     scale *= static_cast<float>(image.weight[at]) * (1.0f / 255.0f);
   finish_ray(exposure, index, rgba, scale, ray, train);
