@@ -111,6 +111,7 @@ def small_field_options(**changes: object) -> NerfOptions:
         log2_table=12,
         finest=128,
         grid=32,
+        open_grid=32,
         first_batch=2048,
         batch=4096,
         step_length=0.03,

@@ -30,7 +30,7 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> PosedScene:
 
 
 def options(**changes: object) -> NerfOptions:
-    return small_field_options(**{"steps": 60, "grid": 64, **changes})
+    return small_field_options(**{"steps": 60, "open_grid": 64, **changes})
 
 
 class Floor:

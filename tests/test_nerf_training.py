@@ -229,6 +229,7 @@ def test_schedules() -> None:
     assert schedule.next_coarseness(options, 1.0, 0.0, options.finest_from) == options.fine_factor
     in_the_open = options.for_photos(alpha=False)
     assert schedule.next_coarseness(in_the_open, 1.0, 0.0, options.finest_from) == 1.0
+    assert schedule.next_coarseness(in_the_open, 1.0, 0.0, options.open_from) == options.open_factor
     assert options.for_photos(alpha=True) == options
 
 

@@ -23,15 +23,17 @@ class NerfOptions:
         long_side: longest side of the training images, pixels; None for the photos' own.
         log2_table: power of two of the entries of a hash table.
         base, finest: cells of the coarsest and the finest grid along a side of the scene.
-        grid: cells of the occupancy grid along a side.
+        grid, open_grid: cells of the occupancy grid along a side, for photos with and without
+            alpha: in the open, surfaces that are found first fit them more closely.
         first_batch, batch: samples with gradients that a step aims at, at first and at the end; the
             number of rays follows.
         step_length: of marching, box units (the box around what matters is 2 wide).
         coarse_factor: the most by which steps are longer while the scene is still fog, at first...
         fine_from: ...falling to 1 at this progress: long steps keep fog, and fog keeps steps long.
-        fine_factor: photos with alpha: steps are this much of their length in the end, when what
-            rays meet is thin...
+        fine_factor: steps are this much of their length in the end, when what rays meet is thin...
         finest_from: ...from this progress on: earlier, more rays bring more.
+        open_factor, open_from: the same two for photos without alpha, whose rays meet more and
+            pictures take longer.
         ray_samples: samples of a ray that longer steps aim at.
         cone: growth of steps with distance in unbounded scenes (radians).
         rate: learning rate of tables.
@@ -62,6 +64,7 @@ class NerfOptions:
     base: int = 16
     finest: int = 2048
     grid: int = 128
+    open_grid: int = 256
     first_batch: int = 1 << 12
     batch: int = 1 << 14
     step_length: float = 2 * 3**0.5 / 512
@@ -69,6 +72,8 @@ class NerfOptions:
     fine_from: float = 0.4
     fine_factor: float = 0.5
     finest_from: float = 0.6
+    open_factor: float = 0.7
+    open_from: float = 0.8
     ray_samples: int = 8
     cone: float = 1 / 128
     rate: float = 2e-2
@@ -99,7 +104,11 @@ class NerfOptions:
             )
         if not (self.step_length > 0 and self.coarse_factor >= 1 and self.ray_samples >= 1):
             raise OptionError("step length, coarse factor or samples of a ray are out of range")
-        if not (0 < self.fine_from <= min(1.0, self.finest_from) and 0 < self.fine_factor <= 1):
+        finest, factors = (
+            min(self.finest_from, self.open_from),
+            (self.fine_factor, self.open_factor),
+        )
+        if not (0 < self.fine_from <= min(1.0, finest) and 0 < min(factors) <= max(factors) <= 1):
             raise OptionError("progress or factor of fine steps is out of range")
         if not 0 <= self.min_transmittance < 1:
             raise OptionError(f"transmittance is out of range: {self.min_transmittance}")
@@ -115,15 +124,21 @@ class NerfOptions:
             raise OptionError("learning rates must be positive")
 
     def for_photos(self, *, alpha: bool) -> NerfOptions:
-        """The same for photos with or without alpha: in the open, shorter steps in the end bring
-        nothing but twice the samples."""
-        return self if alpha else replace(self, fine_factor=1.0)
+        """The same for photos with or without alpha: `grid`, `fine_factor` and `finest_from` are
+        what applies."""
+        if alpha:
+            return self
+        return replace(
+            self, grid=self.open_grid, fine_factor=self.open_factor, finest_from=self.open_from
+        )
 
 
 _PRESETS: dict[str, NerfOptions] = {
-    "draft": NerfOptions(steps=7000, log2_table=17),
+    "draft": NerfOptions(steps=7000, log2_table=17, open_grid=128),
     "standard": NerfOptions(steps=36_000),
-    "high": NerfOptions(steps=100_000, batch=1 << 15, log2_table=20, fine_factor=0.3),
+    "high": NerfOptions(
+        steps=100_000, batch=1 << 15, log2_table=20, fine_factor=0.3, open_factor=0.5
+    ),
 }
 
 
