@@ -12,12 +12,12 @@ import pytest
 
 from recon.geometry import Camera
 from recon.model import RenderOutput
-from recon.viewer.cost import Allowance
+from recon.viewer.cost import LEGIBLE, Allowance
 from recon.viewer.request import Frame, Layer, Pace, Request, scaled
 from recon.viewer.scheduler import RenderScheduler
 
 CAMERA = Camera(320, 240, 300.0, 300.0, 160.0, 120.0, np.eye(4))
-PACE = Pace(moving=0.02, rest=0.05, settle=0.08, band=0.05)
+PACE = Pace(moving=0.02, slow=0.02, rest=0.05, settle=0.08, band=0.05)
 
 
 @dataclass
@@ -101,6 +101,22 @@ def test_a_moving_camera_gets_small_frames_and_then_a_sharp_one(scheduler: Rende
     settle(scheduler)
     assert screen.frames[-1].scale == 1.0
     assert screen.frames[-1].final
+
+
+@pytest.mark.parametrize(("slow", "scale"), [(0.08, LEGIBLE), (0.02, 0.125)])
+def test_a_slow_model_is_shown_less_often_rather_than_too_small(slow: float, scale: float) -> None:
+    """0.04 s at a quarter of the size, 0.01 s at an eighth."""
+    scheduler = RenderScheduler(Pace(moving=0.02, slow=slow, rest=0.05, settle=5.0))
+    try:
+        render = Slow(per_pixel=0.04 / (80 * 60))
+        screen = Screen()
+        for _ in range(40):
+            scheduler.submit(1, screen.request(render, moving=True))
+            time.sleep(0.015)
+        # The median: one picture that had to wait for the machine may change the size for once.
+        assert np.median([frame.scale for frame in screen.frames[-9:]]) == scale
+    finally:
+        scheduler.stop()
 
 
 def test_a_fast_model_is_sharp_even_while_moving(scheduler: RenderScheduler) -> None:

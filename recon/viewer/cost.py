@@ -11,6 +11,9 @@ from dataclasses import dataclass
 LADDER = (1.0, 0.75, 0.5, 0.375, 0.25, 0.1875, 0.125)
 """Scales of the full resolution that a moving camera may be shown at."""
 
+LEGIBLE = 0.25
+"""Scale under which a moving picture hardly tells where one is."""
+
 FIRST_SCALE = 0.25
 """Scale of the very first frame, when nothing is known about the cost yet."""
 

@@ -79,6 +79,8 @@ class Pace:
 
     Attributes:
         moving: frame time aimed at while the camera moves.
+        slow: frame time allowed then for pictures of up to `LEGIBLE` of the size: fewer pictures
+            tell more than ones that are too small to tell anything.
         rest: a full frame predicted to take no longer is rendered without an intermediate one.
         settle: how long without a newer request counts as rest.
         band: time aimed at for one band of a picture refined in bands.
@@ -86,6 +88,7 @@ class Pace:
     """
 
     moving: float = 0.045
+    slow: float = 0.09
     rest: float = 0.2
     settle: float = 0.12
     band: float = 0.2

@@ -22,7 +22,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from recon.model import RenderOutput
-from recon.viewer.cost import LADDER, Allowance, CostModel
+from recon.viewer.cost import LADDER, LEGIBLE, Allowance, CostModel
 from recon.viewer.images import crop_rows, paste_rows
 from recon.viewer.request import ClientId, Frame, Layer, Pace, Request, scaled
 
@@ -223,7 +223,11 @@ class RenderScheduler:
     def _moving_scale(self, client: _Client, request: Request) -> float:
         if any(layer.bands and not self._cost(layer).known for layer in request.layers):
             return LADDER[-1]  # methods that march rays are slow: begin with care
-        return self._scale_within(request, self.pace.moving, client.moving_scale, quick=True)
+        scale = self._scale_within(request, self.pace.moving, client.moving_scale, quick=True)
+        if scale >= LEGIBLE:
+            return scale
+        slower = self._scale_within(request, self.pace.slow, client.moving_scale, quick=True)
+        return min(LEGIBLE, slower)
 
     def _scale_within(
         self, request: Request, seconds: float, current: float | None, *, quick: bool = False
