@@ -104,11 +104,9 @@ class NerfOptions:
             )
         if not (self.step_length > 0 and self.coarse_factor >= 1 and self.ray_samples >= 1):
             raise OptionError("step length, coarse factor or samples of a ray are out of range")
-        finest, factors = (
-            min(self.finest_from, self.open_from),
-            (self.fine_factor, self.open_factor),
-        )
-        if not (0 < self.fine_from <= min(1.0, finest) and 0 < min(factors) <= max(factors) <= 1):
+        finest_from = min(1.0, self.finest_from, self.open_from)
+        factors = (self.fine_factor, self.open_factor)
+        if not (0 < self.fine_from <= finest_from and 0 < min(factors) <= max(factors) <= 1):
             raise OptionError("progress or factor of fine steps is out of range")
         if not 0 <= self.min_transmittance < 1:
             raise OptionError(f"transmittance is out of range: {self.min_transmittance}")
