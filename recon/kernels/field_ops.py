@@ -22,8 +22,9 @@ Mueller et al., "Instant Neural Graphics Primitives with a Multiresolution Hash 
    with `T < min_transmittance` does not exist; one with `w <= min_weight` dims what is behind it
    but has no colour, and passes no gradient.
 7. `color = gain sum(w c) + T background`; the loss is the mean, over rays and channels, of the
-   Huber loss of its difference to the photo over the same background; a ray of a tile that is
-   picked more often than its area says counts by the inverse. Added to it may be the rays'
+   Huber loss of its difference to the photo over the same background. Rays go through random
+   points of pixels, where the photo is linear between the middles of pixels; a ray of a tile that
+   is picked more often than its area says counts by the inverse. Added to it may be the rays'
    mean distortion `sum_ij w_i w_j |s_i - s_j| + sum_i w_i^2 d_i / (1 + t_i)^2 / 3` over samples
    that have a colour, `s = t / (1 + t)` (Barron et al. 2022, eq. 15): fog costs, surfaces do not.
 """

@@ -165,7 +165,36 @@ RECON_FN float random_pixel(uint32_t seed, uint32_t id, const recon_types::Field
   return area / (static_cast<float>(share) * 0x1p-32f);
 }
 
-// Ray i of a step: a random pixel of a random photo.
+// The colour of a photo beside the middle of pixel (x, y), at most half a pixel away: linear
+// between the middles of pixels, of which those count less that a mask lets count less.
+RECON_FN void color_beside(const recon_types::FieldImage &image, int x, int y, float dx, float dy,
+                           float rgba[4]) {
+  const int across = image.view.width, down = image.view.height;
+  const int ox = dx < 0.0f ? x - 1 : x + 1, oy = dy < 0.0f ? y - 1 : y + 1;
+  const float ax = ox < 0 || ox >= across ? 0.0f : (dx < 0.0f ? -dx : dx);
+  const float ay = oy < 0 || oy >= down ? 0.0f : (dy < 0.0f ? -dy : dy);
+  float sum = 0.0f;
+  for (int k = 0; k < 4; ++k)
+    rgba[k] = 0.0f;
+  for (int corner = 0; corner < 4; ++corner) {
+    const bool beside = corner & 1, below = corner >> 1;
+    float part = (beside ? ax : 1.0f - ax) * (below ? ay : 1.0f - ay);
+    if (part == 0.0f)
+      continue;
+    const int64_t at = static_cast<int64_t>(below ? oy : y) * across + (beside ? ox : x);
+    if (image.weight != nullptr)
+      part *= static_cast<float>(image.weight[at]);
+    for (int k = 0; k < 4; ++k)
+      rgba[k] += part * static_cast<float>(image.rgba[4 * at + k]);
+    sum += part;
+  }
+  // Where nothing counts the ray does not either.
+  const float scale = sum > 0.0f ? 1.0f / (255.0f * sum) : 0.0f;
+  for (int k = 0; k < 4; ++k)
+    rgba[k] *= scale;
+}
+
+// Ray i of a step: through a random point of a random pixel of a random photo.
 RECON_FN void random_ray(const recon_types::FieldShape &shape,
                          const recon_types::FieldImage *images, int image_count,
                          const float *exposure, const recon_types::StepOptions &o, int64_t i,
@@ -180,14 +209,15 @@ RECON_FN void random_ray(const recon_types::FieldShape &shape,
   for (int k = 0; k < 3; ++k)
     train.background[k] =
         o.random_background ? random_unit(seed, id, static_cast<uint32_t>(4 + k)) : o.background[k];
-  camera_ray(shape, image.view, static_cast<float>(x) + 0.5f, static_cast<float>(y) + 0.5f, ray);
-  const int64_t at = static_cast<int64_t>(y) * image.view.width + x;
+  const float dx = random_unit(seed, id, 8) - 0.5f, dy = random_unit(seed, id, 9) - 0.5f;
+  camera_ray(shape, image.view, static_cast<float>(x) + 0.5f + dx,
+             static_cast<float>(y) + 0.5f + dy, ray);
   float rgba[4];
-  for (int k = 0; k < 4; ++k)
-    rgba[k] = static_cast<float>(image.rgba[4 * at + k]) * (1.0f / 255.0f);
+  color_beside(image, x, y, dx, dy, rgba);
   float scale = counts / (3.0f * static_cast<float>(o.rays));
   if (image.weight != nullptr)
-    scale *= static_cast<float>(image.weight[at]) * (1.0f / 255.0f);
+    scale *= static_cast<float>(image.weight[static_cast<int64_t>(y) * image.view.width + x]) *
+             (1.0f / 255.0f);
   finish_ray(exposure, index, rgba, scale, ray, train);
 }
 
