@@ -46,7 +46,7 @@ class NerfOptions:
         detail: the part of the rays that goes where photos have detail, the others anywhere; see
             `recon.nerf.detail`.
         sh_degree: of the harmonics of the direction that a colour may depend on, 0 to 3...
-        few_sh_degree, few_photos: ...and for less than so many photos: where few photos show a
+        few_sh_degree, few_photos: ...and for fewer than so many photos: where few photos show a
             place, each can have its own colour there, and space need not be right.
         guide_steps: steps of a splat training that finds the surfaces of an unbounded scene first,
             0 for none; see `recon.nerf.surfaces`. Photos with alpha have their visual hull.
