@@ -227,34 +227,10 @@ def test_schedules() -> None:
     assert schedule.next_coarseness(options, 1.0, 0.0, 0.0) == 1.0
     assert schedule.next_coarseness(options, 1.0, 0.0, options.finest_from - 1e-3) == 1.0
     assert schedule.next_coarseness(options, 1.0, 0.0, options.finest_from) == options.fine_factor
-    many, few = options.few_photos, options.few_photos - 1
-    in_the_open = options.for_photos(many, alpha=False)
+    in_the_open = options.for_photos(alpha=False)
     assert schedule.next_coarseness(in_the_open, 1.0, 0.0, options.finest_from) == 1.0
     assert schedule.next_coarseness(in_the_open, 1.0, 0.0, options.open_from) == options.open_factor
-    assert in_the_open.sh_degree == 3
-    assert options.for_photos(many, alpha=True) == options
-    assert options.for_photos(few, alpha=True).harmonics == (options.few_sh_degree + 1) ** 2
-
-
-def test_colours_depend_on_the_direction_as_far_as_the_degree_says(
-    scene: PosedScene, tmp_path: Path
-) -> None:
-    def spread(few_sh_degree: int, steps: int, folder: Path) -> float:
-        """How much colours differ between directions."""
-        options = small_options(steps=steps, few_sh_degree=few_sh_degree)
-        trainer = NerfTrainer(scene, options, folder)
-        list(trainer.run())
-        generator = torch.Generator().manual_seed(1)
-        directions = torch.randn(64, 3, generator=generator)
-        directions = torch.nn.functional.normalize(directions, dim=1)
-        _, color = trainer.snapshot().query(torch.full((64, 3), 0.1), directions)
-        return float(color.std(0).max())
-
-    assert len(scene.train_views) < NerfOptions().few_photos
-    assert spread(3, 30, tmp_path / "three") > 1e-3
-    assert spread(0, 30, tmp_path / "none") == 0.0
-    # A training that went further than it may goes on as it should have.
-    assert spread(0, 33, tmp_path / "three") == 0.0
+    assert options.for_photos(alpha=True) == options
 
 
 def test_what_cannot_be(scene: PosedScene) -> None:
@@ -266,8 +242,6 @@ def test_what_cannot_be(scene: PosedScene) -> None:
         NerfOptions(batch=1)
     with pytest.raises(OptionError, match="distortion"):
         NerfOptions(distortion=float("nan"))
-    with pytest.raises(OptionError, match="SH"):
-        NerfOptions(few_sh_degree=4)
     with pytest.raises(BackendUnavailable):
         NerfTrainer(scene, small_options(backend="reference"))
     with pytest.raises(TrainingError):

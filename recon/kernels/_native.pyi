@@ -141,7 +141,6 @@ class StepOptions:
         rays: int,
         huber_delta: float,
         distortion: float,
-        harmonics: int,
         random_background: bool,
         background: Sequence[float],
         rates: Sequence[float],

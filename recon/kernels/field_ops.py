@@ -145,8 +145,6 @@ class StepSettings:
         rays: number of random rays.
         huber_delta: where the loss turns from quadratic to linear.
         distortion: weight of the distortion of rays in the loss.
-        harmonics: of the direction that random rays tell the colour network, the first so many; the
-            others are 0, and leave their rows of the network as they are but for its decay.
         background: behind the photos' transparent pixels and behind the field; None for another
             random colour for each ray.
         table_rate, mlp_rate, exposure_rate: learning rates.
@@ -159,7 +157,6 @@ class StepSettings:
     rays: int
     huber_delta: float = 0.1
     distortion: float = 0.0
-    harmonics: int = SPHERE
     background: tuple[float, float, float] | None = None
     table_rate: float = 1e-2
     mlp_rate: float = 1e-2

@@ -45,9 +45,6 @@ class NerfOptions:
             al. 2022, eq. 15).
         detail: the part of the rays that goes where photos have detail, the others anywhere; see
             `recon.nerf.detail`.
-        sh_degree: of the harmonics of the direction that a colour may depend on, 0 to 3...
-        few_sh_degree, few_photos: ...and for fewer than so many photos: where few photos show a
-            place, each can have its own colour there, and space need not be right.
         guide_steps: steps of a splat training that finds the surfaces of an unbounded scene first,
             0 for none; see `recon.nerf.surfaces`. Photos with alpha have their visual hull.
         exposure: one learned gain a photo and channel.
@@ -86,9 +83,6 @@ class NerfOptions:
     huber_delta: float = 1.0
     distortion: float = 0.01
     detail: float = 0.9
-    sh_degree: int = 3
-    few_sh_degree: int = 1
-    few_photos: int = 30
     guide_steps: int = 800
     exposure: bool = False
     density_bias: float = 0.0
@@ -124,35 +118,17 @@ class NerfOptions:
             raise OptionError(
                 f"the part of rays that follows detail must be 0 to less than 1, not {self.detail}"
             )
-        if (
-            not 0
-            <= min(self.sh_degree, self.few_sh_degree)
-            <= max(self.sh_degree, self.few_sh_degree)
-            <= 3
-        ):
-            raise OptionError("SH degrees must be 0 to 3")
         if not (self.rate > 0 and self.mlp_rate > 0):
             raise OptionError("learning rates must be positive")
 
-    def for_photos(self, count: int, *, alpha: bool) -> NerfOptions:
-        """The same for so many photos with or without alpha: `grid`, `fine_factor`, `finest_from`
-        and `sh_degree` are what applies."""
-        options = self
-        if count < self.few_photos:
-            options = replace(options, sh_degree=self.few_sh_degree)
-        if not alpha:
-            options = replace(
-                options,
-                grid=self.open_grid,
-                fine_factor=self.open_factor,
-                finest_from=self.open_from,
-            )
-        return options
-
-    @property
-    def harmonics(self) -> int:
-        """Number of harmonics of `sh_degree`."""
-        return (self.sh_degree + 1) ** 2
+    def for_photos(self, *, alpha: bool) -> NerfOptions:
+        """The same for photos with or without alpha: `grid`, `fine_factor` and `finest_from` are
+        what applies."""
+        if alpha:
+            return self
+        return replace(
+            self, grid=self.open_grid, fine_factor=self.open_factor, finest_from=self.open_from
+        )
 
 
 _PRESETS: dict[str, NerfOptions] = {

@@ -7,15 +7,7 @@ import math
 import numpy as np
 import torch
 
-from recon.kernels.field_ops import (
-    FEATURES,
-    GEOMETRY,
-    HIDDEN,
-    LAYERS,
-    RECORD,
-    SPHERE,
-    FieldShape,
-)
+from recon.kernels.field_ops import FEATURES, LAYERS, RECORD, FieldShape
 from recon.kernels.field_tensors import FieldState, FieldWeights
 
 _TABLE_SPREAD = 1e-4
@@ -54,16 +46,6 @@ def initial_state(
         exposure_first=None if exposure is None else zeros(exposure),
         exposure_second=None if exposure is None else zeros(exposure),
     )
-
-
-def drop_harmonics(state: FieldState, first: int) -> None:
-    """Let colours not depend on the harmonics of the direction from the first one given on, nor
-    learn to, as long as `StepSettings.harmonics` says the same."""
-    inputs, outputs = LAYERS["density1"], LAYERS["density2"]
-    begin = inputs[0] * inputs[1] + outputs[0] * outputs[1]
-    end = begin + (GEOMETRY + SPHERE) * HIDDEN
-    for part in (state.weights.mlp, state.mlp_first, state.mlp_second):
-        part[begin + (GEOMETRY + first) * HIDDEN : end] = 0
 
 
 def all_occupied(density: torch.Tensor) -> torch.Tensor:

@@ -21,7 +21,7 @@ from recon.nerf.model import NerfModel
 from recon.nerf.options import NerfOptions
 from recon.nerf.pace import Pace
 from recon.nerf.region import Region, scene_region
-from recon.nerf.state import all_occupied, drop_harmonics, initial_state
+from recon.nerf.state import all_occupied, initial_state
 from recon.nerf.surfaces import Guide, surface_cells
 from recon.scene import PosedScene
 from recon.training.checkpoint import newest_readable
@@ -59,7 +59,7 @@ class NerfTrainer(LoopTrainer):
         guide: Guide | None = None,
     ) -> None:
         native_cpu.set_thread_count(options.threads)
-        options = options.for_photos(len(scene.train_views), alpha=scene.background is not None)
+        options = options.for_photos(alpha=scene.background is not None)
         super().__init__(scene, options, checkpoint_dir)
         self._options = options
         self._images: tuple[TrainImage, ...] = ()
@@ -113,7 +113,6 @@ class NerfTrainer(LoopTrainer):
         self._engine = field_engine(self._options.backend, shape)
 
     def _take(self, state: FieldState) -> None:
-        drop_harmonics(state, self._options.harmonics)
         self._state = state.to(self._engine.device)
         self._engine.use_grid(self._state.weights)
 
@@ -172,7 +171,6 @@ class NerfTrainer(LoopTrainer):
                 rays=pace.rays,
                 huber_delta=options.huber_delta,
                 distortion=options.distortion,
-                harmonics=options.harmonics,
                 table_rate=rate * options.rate,
                 mlp_rate=rate * options.mlp_rate,
             ),

@@ -94,7 +94,6 @@ struct StepOptions {
   int rays;
   float huber_delta;
   float distortion; // weight of the rays' mean distortion
-  int harmonics;    // of the viewing direction that count, of kSphere
   bool random_background;
   float background[3];
   float table_rate, mlp_rate, exposure_rate;

@@ -219,8 +219,6 @@ RECON_FN void random_ray(const recon_types::FieldShape &shape,
     scale *= static_cast<float>(image.weight[static_cast<int64_t>(y) * image.view.width + x]) *
              (1.0f / 255.0f);
   finish_ray(exposure, index, rgba, scale, ray, train);
-  for (int k = o.harmonics; k < recon_types::kSphere; ++k)
-    train.sphere[k] = 0.0f;
 }
 
 // Ray i of those that came from outside.
