@@ -84,7 +84,9 @@ def test_even_and_masked_photos() -> None:
     assert one.tolist() == [WHOLE - 1]
 
 
-def mean_square(share: NDArray[np.uint32] | None, weight: NDArray[np.uint8] | None = None) -> float:
+def mean_square(
+    share: NDArray[np.uint32] | None, weight: NDArray[np.uint8] | None = None, spread: float = 1.0
+) -> float:
     """The mean of the squared colours that a step of many rays finds, through an empty field."""
     view = PinholeView(
         WIDTH, HEIGHT, 20.0, 21.0, 8.0, 6.0, (1, 0, 0, 0, 1, 0, 0, 0, 1), (0.0, 0.0, 1.5)
@@ -103,7 +105,9 @@ def mean_square(share: NDArray[np.uint32] | None, weight: NDArray[np.uint8] | No
         )
     )
     engine.use_grid(state.weights)
-    settings = StepSettings(0, 1, 1 << 17, huber_delta=1.0, background=(0.0, 0.0, 0.0))
+    settings = StepSettings(
+        0, 1, 1 << 17, huber_delta=1.0, spread=spread, background=(0.0, 0.0, 0.0)
+    )
     result = engine.train_step(state, MARCH, settings)
     assert result is not None
     return result.error
@@ -136,6 +140,14 @@ def test_the_loss_is_the_mean_over_all_pixels_wherever_rays_go() -> None:
             shares = tile_shares(photo(), mask, detail)
             assert mean_square(shares, mask) == pytest.approx(truth, rel=5e-3)
         assert mean_square(None, mask) == pytest.approx(truth, rel=1e-2)
+
+
+def test_without_spread_rays_go_through_the_middles_of_pixels() -> None:
+    middles = np.square(photo() / 255.0)[..., :3].mean()
+    assert middles > 1.01 * squares().mean()  # between pixels, noise is less
+    assert mean_square(None, spread=0.0) == pytest.approx(middles, rel=4e-3)
+    with pytest.raises(ValueError, match="pixel"):
+        mean_square(None, spread=1.1)
 
 
 def test_a_tile_has_its_part_of_the_rays() -> None:

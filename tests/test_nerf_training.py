@@ -230,6 +230,7 @@ def test_schedules() -> None:
     in_the_open = options.for_photos(alpha=False)
     assert schedule.next_coarseness(in_the_open, 1.0, 0.0, options.finest_from) == 1.0
     assert schedule.next_coarseness(in_the_open, 1.0, 0.0, options.open_from) == options.open_factor
+    assert (in_the_open.spread, options.spread) == (options.open_spread, 0.0)
     assert options.for_photos(alpha=True) == options
 
 
@@ -242,6 +243,8 @@ def test_what_cannot_be(scene: PosedScene) -> None:
         NerfOptions(batch=1)
     with pytest.raises(OptionError, match="distortion"):
         NerfOptions(distortion=float("nan"))
+    with pytest.raises(OptionError, match="pixel"):
+        NerfOptions(open_spread=1.5)
     with pytest.raises(BackendUnavailable):
         NerfTrainer(scene, small_options(backend="reference"))
     with pytest.raises(TrainingError):

@@ -112,16 +112,18 @@ void recon_bind::bind_field_types(nb::module_ &m) {
       .def(
           "__init__",
           [](StepOptions *o, uint32_t seed, int64_t step, int rays, float huber_delta,
-             float distortion, bool random_background, const Floats &background,
+             float distortion, float spread, bool random_background, const Floats &background,
              const Floats &rates, const Floats &adam, float mlp_decay, float exposure_decay) {
             need(step >= 1 && rays >= 1 && background.size() == 3 && rates.size() == 3 &&
                      adam.size() == 3,
                  "a step needs a number, rays, a background, three rates and Adam's settings");
+            need(spread >= 0.0f && spread <= 1.0f, "rays must go through their pixel");
             *o = {seed,
                   step,
                   rays,
                   huber_delta,
                   distortion,
+                  spread,
                   random_background,
                   {background[0], background[1], background[2]},
                   rates[0],
@@ -134,8 +136,9 @@ void recon_bind::bind_field_types(nb::module_ &m) {
                   exposure_decay};
           },
           nb::arg("seed"), nb::arg("step"), nb::arg("rays"), nb::arg("huber_delta"),
-          nb::arg("distortion"), nb::arg("random_background"), nb::arg("background"),
-          nb::arg("rates"), nb::arg("adam"), nb::arg("mlp_decay"), nb::arg("exposure_decay"));
+          nb::arg("distortion"), nb::arg("spread"), nb::arg("random_background"),
+          nb::arg("background"), nb::arg("rates"), nb::arg("adam"), nb::arg("mlp_decay"),
+          nb::arg("exposure_decay"));
 
   nb::class_<GridOptions>(m, "GridOptions")
       .def(

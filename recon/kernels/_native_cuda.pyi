@@ -117,6 +117,7 @@ class StepOptions:
         rays: int,
         huber_delta: float,
         distortion: float,
+        spread: float,
         random_background: bool,
         background: Sequence[float],
         rates: Sequence[float],

@@ -343,6 +343,7 @@ def _step(native: Any, s: StepSettings) -> Any:
         rays=s.rays,
         huber_delta=s.huber_delta,
         distortion=s.distortion,
+        spread=s.spread,
         random_background=s.background is None,
         background=list(s.background or (0.0, 0.0, 0.0)),
         rates=[s.table_rate, s.mlp_rate, s.exposure_rate],

@@ -22,11 +22,12 @@ Mueller et al., "Instant Neural Graphics Primitives with a Multiresolution Hash 
    with `T < min_transmittance` does not exist; one with `w <= min_weight` dims what is behind it
    but has no colour, and passes no gradient.
 7. `color = gain sum(w c) + T background`; the loss is the mean, over rays and channels, of the
-   Huber loss of its difference to the photo over the same background. Rays go through random
-   points of pixels, where the photo is linear between the middles of pixels; a ray of a tile that
-   is picked more often than its area says counts by the inverse. Added to it may be the rays'
-   mean distortion `sum_ij w_i w_j |s_i - s_j| + sum_i w_i^2 d_i / (1 + t_i)^2 / 3` over samples
-   that have a colour, `s = t / (1 + t)` (Barron et al. 2022, eq. 15): fog costs, surfaces do not.
+   Huber loss of its difference to the photo over the same background. Rays go through the
+   middles of pixels or through random points of them, where the photo is linear between middles; a
+   ray of a tile that is picked more often than its area says counts by the inverse. Added to it
+   may be the rays' mean distortion
+   `sum_ij w_i w_j |s_i - s_j| + sum_i w_i^2 d_i / (1 + t_i)^2 / 3` over samples that have a
+   colour, `s = t / (1 + t)` (Barron et al. 2022, eq. 15): fog costs, surfaces do not.
 """
 
 from __future__ import annotations
@@ -145,6 +146,8 @@ class StepSettings:
         rays: number of random rays.
         huber_delta: where the loss turns from quadratic to linear.
         distortion: weight of the distortion of rays in the loss.
+        spread: part of a pixel's width and height, around its middle, that random rays go through:
+            0 for its middle, 1 for all of it.
         background: behind the photos' transparent pixels and behind the field; None for another
             random colour for each ray.
         table_rate, mlp_rate, exposure_rate: learning rates.
@@ -157,6 +160,7 @@ class StepSettings:
     rays: int
     huber_delta: float = 0.1
     distortion: float = 0.0
+    spread: float = 0.0
     background: tuple[float, float, float] | None = None
     table_rate: float = 1e-2
     mlp_rate: float = 1e-2

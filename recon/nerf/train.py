@@ -171,6 +171,7 @@ class NerfTrainer(LoopTrainer):
                 rays=pace.rays,
                 huber_delta=options.huber_delta,
                 distortion=options.distortion,
+                spread=options.spread,
                 table_rate=rate * options.rate,
                 mlp_rate=rate * options.mlp_rate,
             ),

@@ -94,6 +94,7 @@ struct StepOptions {
   int rays;
   float huber_delta;
   float distortion; // weight of the rays' mean distortion
+  float spread;     // part of a pixel's width and height, around its middle, that rays go through
   bool random_background;
   float background[3];
   float table_rate, mlp_rate, exposure_rate;

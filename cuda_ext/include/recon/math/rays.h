@@ -209,7 +209,8 @@ RECON_FN void random_ray(const recon_types::FieldShape &shape,
   for (int k = 0; k < 3; ++k)
     train.background[k] =
         o.random_background ? random_unit(seed, id, static_cast<uint32_t>(4 + k)) : o.background[k];
-  const float dx = random_unit(seed, id, 8) - 0.5f, dy = random_unit(seed, id, 9) - 0.5f;
+  const float dx = o.spread * (random_unit(seed, id, 8) - 0.5f),
+              dy = o.spread * (random_unit(seed, id, 9) - 0.5f);
   camera_ray(shape, image.view, static_cast<float>(x) + 0.5f + dx,
              static_cast<float>(y) + 0.5f + dy, ray);
   float rgba[4];
