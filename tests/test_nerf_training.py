@@ -230,7 +230,8 @@ def test_schedules() -> None:
     in_the_open = options.for_photos(alpha=False)
     assert schedule.next_coarseness(in_the_open, 1.0, 0.0, options.finest_from) == 1.0
     assert schedule.next_coarseness(in_the_open, 1.0, 0.0, options.open_from) == options.open_factor
-    assert (in_the_open.spread, options.spread) == (options.open_spread, 0.0)
+    assert NerfOptions(open_spread=0.5).for_photos(alpha=False).spread == 0.5
+    assert NerfOptions(open_spread=0.5).for_photos(alpha=True).spread == 0.0
     assert options.for_photos(alpha=True) == options
 
 

@@ -46,7 +46,7 @@ class NerfOptions:
         detail: the part of the rays that goes where photos have detail, the others anywhere; see
             `recon.nerf.detail`.
         spread, open_spread: part of a pixel's width and height, around its middle, that rays go
-            through; for photos with and without alpha.
+            through; for photos with and without alpha. More than 0 softens pictures in the end.
         guide_steps: steps of a splat training that finds the surfaces of an unbounded scene first,
             0 for none; see `recon.nerf.surfaces`. Photos with alpha have their visual hull.
         exposure: one learned gain a photo and channel.
@@ -86,7 +86,7 @@ class NerfOptions:
     distortion: float = 0.01
     detail: float = 0.9
     spread: float = 0.0
-    open_spread: float = 1.0
+    open_spread: float = 0.0
     guide_steps: int = 800
     exposure: bool = False
     density_bias: float = 0.0
