@@ -230,8 +230,6 @@ def test_schedules() -> None:
     in_the_open = options.for_photos(alpha=False)
     assert schedule.next_coarseness(in_the_open, 1.0, 0.0, options.finest_from) == 1.0
     assert schedule.next_coarseness(in_the_open, 1.0, 0.0, options.open_from) == options.open_factor
-    assert NerfOptions(open_spread=0.5).for_photos(alpha=False).spread == 0.5
-    assert NerfOptions(open_spread=0.5).for_photos(alpha=True).spread == 0.0
     assert options.for_photos(alpha=True) == options
 
 
@@ -245,7 +243,7 @@ def test_what_cannot_be(scene: PosedScene) -> None:
     with pytest.raises(OptionError, match="distortion"):
         NerfOptions(distortion=float("nan"))
     with pytest.raises(OptionError, match="pixel"):
-        NerfOptions(open_spread=1.5)
+        NerfOptions(spread=1.5)
     with pytest.raises(BackendUnavailable):
         NerfTrainer(scene, small_options(backend="reference"))
     with pytest.raises(TrainingError):

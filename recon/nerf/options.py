@@ -45,8 +45,8 @@ class NerfOptions:
             al. 2022, eq. 15).
         detail: the part of the rays that goes where photos have detail, the others anywhere; see
             `recon.nerf.detail`.
-        spread, open_spread: part of a pixel's width and height, around its middle, that rays go
-            through; for photos with and without alpha. More than 0 softens pictures in the end.
+        spread: part of a pixel's width and height, around its middle, that rays go through. More
+            than 0 softens pictures in the end.
         guide_steps: steps of a splat training that finds the surfaces of an unbounded scene first,
             0 for none; see `recon.nerf.surfaces`. Photos with alpha have their visual hull.
         exposure: one learned gain a photo and channel.
@@ -86,7 +86,6 @@ class NerfOptions:
     distortion: float = 0.01
     detail: float = 0.9
     spread: float = 0.0
-    open_spread: float = 0.0
     guide_steps: int = 800
     exposure: bool = False
     density_bias: float = 0.0
@@ -122,22 +121,20 @@ class NerfOptions:
             raise OptionError(
                 f"the part of rays that follows detail must be 0 to less than 1, not {self.detail}"
             )
-        if not 0 <= min(self.spread, self.open_spread) <= max(self.spread, self.open_spread) <= 1:
-            raise OptionError("rays must go through their pixel: spreads are 0 to 1")
+        if not 0 <= self.spread <= 1:
+            raise OptionError(
+                f"rays must go through their pixel: spread is 0 to 1, not {self.spread}"
+            )
         if not (self.rate > 0 and self.mlp_rate > 0):
             raise OptionError("learning rates must be positive")
 
     def for_photos(self, *, alpha: bool) -> NerfOptions:
-        """The same for photos with or without alpha: `grid`, `fine_factor`, `finest_from` and
-        `spread` are what applies."""
+        """The same for photos with or without alpha: `grid`, `fine_factor` and `finest_from` are
+        what applies."""
         if alpha:
             return self
         return replace(
-            self,
-            grid=self.open_grid,
-            fine_factor=self.open_factor,
-            finest_from=self.open_from,
-            spread=self.open_spread,
+            self, grid=self.open_grid, fine_factor=self.open_factor, finest_from=self.open_from
         )
 
 
