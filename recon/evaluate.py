@@ -163,7 +163,8 @@ def evaluate(
         FormatError: a held-out photo or mask cannot be read.
     """
     tell = progress or (lambda done, total: None)
-    options = RenderOptions(background=background or scene.background or (0.0, 0.0, 0.0))
+    behind = background or scene.background or (0.0, 0.0, 0.0)
+    options = RenderOptions(background=behind, still=True)
     test = scene.test_views
     files = picture_files(view.name for view in test)
     views: dict[str, ViewEval] = {}

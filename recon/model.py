@@ -28,6 +28,8 @@ class RenderOptions:
         near: what lies nearer than this, as z-depth in scene units, is left out; a method may
             have a larger bound of its own, and may know no other.
         quick: for a picture in motion: a method may be a little less exact where that is faster.
+        still: for a picture that is kept or measured: a method may take several times longer
+            where that is better. Not with `quick`.
     """
 
     background: tuple[float, float, float] = (0.0, 0.0, 0.0)
@@ -35,6 +37,7 @@ class RenderOptions:
     depth: bool = False
     near: float = 0.0
     quick: bool = False
+    still: bool = False
 
 
 @dataclass(frozen=True)

@@ -150,7 +150,7 @@ def reference_view(
         march,
         origin.double(),
         directions.double(),
-        torch.full((n,), 0.5, dtype=torch.float64),
+        torch.full((n,), march.phase, dtype=torch.float64),
         torch.tensor(background, dtype=torch.float64).expand(n, 3),
         near / (shape.half * z),
     )

@@ -98,12 +98,15 @@ def test_queries_agree_with_the_reference(n: int) -> None:
 
 @pytest.mark.parametrize("samples", [SAMPLES, 1])
 @pytest.mark.parametrize(
-    ("width", "height", "near"), [(13, 9, 0.0), (1, 1, 0.0), (3, 50, 0.0), (13, 9, 0.9)]
+    ("width", "height", "near", "phase"),
+    [(13, 9, 0.0, 0.5), (1, 1, 0.0, 0.5), (3, 50, 0.0, 0.875), (13, 9, 0.9, 0.5)],
 )
 def test_rendering_agrees_with_the_reference(
-    width: int, height: int, near: float, samples: int
+    width: int, height: int, near: float, phase: float, samples: int
 ) -> None:
-    """Odd sizes; without room for all samples at first; a near plane."""
+    """Odd sizes; without room for all samples at first; a near plane; samples late in their
+    steps."""
+    march = dataclasses.replace(MARCH, phase=phase)
     state = make_state()
     identity = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)
     view = PinholeView(
@@ -112,15 +115,15 @@ def test_rendering_agrees_with_the_reference(
     background = (0.1, 0.7, 0.3)
     engine = prepared(cuda_engine(samples=samples), state)
     color, alpha, depth = engine.render(
-        state.weights, MARCH, view, background, depth=True, near=near
+        state.weights, march, view, background, depth=True, near=near
     )
-    shown, opaque, _ = reference_view(SHAPE, state, MARCH, view, background, near)
+    shown, opaque, _ = reference_view(SHAPE, state, march, view, background, near)
     # A ray at the edge of a cell may take a sample more or less than the reference.
     off = (shown - color).abs().amax(-1) > 2e-3
     assert float(off.float().mean()) < 0.03
     assert float((opaque - alpha).abs().mean()) < 1e-3
     cpu = prepared(native_field.FieldEngine(SHAPE), state)
-    expected = cpu.render(state.weights, MARCH, view, background, depth=True, near=near)[2]
+    expected = cpu.render(state.weights, march, view, background, depth=True, near=near)[2]
     assert depth is not None
     assert expected is not None
     assert float(((depth - expected).abs() > 1e-3 * expected + 1e-5).float().mean()) < 0.03

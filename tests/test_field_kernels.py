@@ -80,10 +80,13 @@ def test_adam_moves_touched_entries_alone(isa: str) -> None:
 
 
 @pytest.mark.parametrize("isa", ISAS)
-@pytest.mark.parametrize("near", [0.0, 0.9])
+@pytest.mark.parametrize(("near", "phase"), [(0.0, 0.5), (0.9, 0.5), (0.0, 0.125)])
 @pytest.mark.parametrize("contracted", [True, False])
-def test_rendering_agrees_with_the_reference(isa: str, near: float, contracted: bool) -> None:
-    """Odd sizes, views that look away, depth, a near plane."""
+def test_rendering_agrees_with_the_reference(
+    isa: str, near: float, phase: float, contracted: bool
+) -> None:
+    """Odd sizes, views that look away, depth, a near plane, samples early in their steps."""
+    march = dataclasses.replace(MARCH, phase=phase)
     shape = dataclasses.replace(SHAPE, contracted=contracted)
     state = make_state(shape)
     engine = prepared(FieldEngine(shape, isa), state)
@@ -94,16 +97,16 @@ def test_rendering_agrees_with_the_reference(isa: str, near: float, contracted: 
     background = (0.1, 0.7, 0.3)
     for view in views:
         color, alpha, depth = engine.render(
-            state.weights, MARCH, view, background, depth=True, near=near
+            state.weights, march, view, background, depth=True, near=near
         )
         assert depth is not None
-        shown, opaque, _ = reference_view(shape, state, MARCH, view, background, near)
+        shown, opaque, _ = reference_view(shape, state, march, view, background, near)
         off = (shown - color).abs().amax(-1)
         # A ray at the edge of a cell may take a sample more or less than the reference.
         assert float((off > 2e-3).float().mean()) < 0.03
         assert float((opaque - alpha).abs().mean()) < 1e-3
         if near > 0.0 and view is views[0]:
-            whole = engine.render(state.weights, MARCH, view, background)[0]
+            whole = engine.render(state.weights, march, view, background)[0]
             assert float((whole - color).abs().mean()) > 0.02
 
 

@@ -148,6 +148,36 @@ def test_saved_models_render_the_same(scene: PosedScene, tmp_path: Path) -> None
     assert loaded.size == model.size
 
 
+def test_stills_show_areas_of_pixels(scene: PosedScene) -> None:
+    """They come closer to the mean of many rays a pixel, at many places of marching steps."""
+    trainer = NerfTrainer(scene, small_options(steps=150))
+    list(trainer.run())
+    model = trainer.snapshot()
+    camera = scene.views[0].camera
+    many = RenderOptions(depth=True)
+    fine = camera.resized(5 * camera.width, 5 * camera.height)
+    rays, march = [], model.march
+    for phase in (0.1, 0.3, 0.5, 0.7, 0.9):
+        model.march = dataclasses.replace(march, phase=phase)
+        rays.append(model.render(fine, many))
+    model.march = march
+
+    def pooled(pictures: list[np.ndarray]) -> np.ndarray:
+        blocks = np.mean(pictures, 0).reshape(camera.height, 5, camera.width, 5, -1)
+        return blocks.mean((1, 3))
+
+    plain = model.render(camera, many)
+    still = model.render(camera, dataclasses.replace(many, still=True))
+    assert still.depth is not None
+    assert plain.depth is not None
+    color, alpha = pooled([out.color for out in rays]), pooled([out.alpha for out in rays])
+    assert np.abs(still.color - color).mean() < 0.7 * np.abs(plain.color - color).mean()
+    assert np.abs(still.alpha - alpha[..., 0]).mean() < 0.01
+    solid = (still.alpha > 0.95) & (plain.alpha > 0.95)
+    assert np.median(np.abs(still.depth - plain.depth)[solid] / plain.depth[solid]) < 0.01
+    assert (still.depth[still.alpha == 0] == 0).all()
+
+
 @pytest.mark.parametrize("damage", ["truncated", "other", "not finite", "size"])
 def test_damaged_models_are_refused(scene: PosedScene, tmp_path: Path, damage: str) -> None:
     path = tmp_path / "model.safetensors"

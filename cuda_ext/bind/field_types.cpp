@@ -99,14 +99,15 @@ void recon_bind::bind_field_types(nb::module_ &m) {
       .def(
           "__init__",
           [](MarchOptions *o, float near, float far, float shortest, float cone, float min_weight,
-             float min_transmittance) {
+             float min_transmittance, float phase) {
             need(near >= 0.0f && far > near && shortest > 0.0f && cone >= 0.0f,
                  "marching needs 0 <= near < far and positive steps");
+            need(phase >= 0.0f && phase <= 1.0f, "samples must lie in their steps");
             std::memset(o, 0, sizeof(*o));
-            *o = {near, far, shortest, cone, min_weight, min_transmittance};
+            *o = {near, far, shortest, cone, min_weight, min_transmittance, phase};
           },
           nb::arg("near"), nb::arg("far"), nb::arg("shortest"), nb::arg("cone"),
-          nb::arg("min_weight"), nb::arg("min_transmittance"));
+          nb::arg("min_weight"), nb::arg("min_transmittance"), nb::arg("phase"));
 
   nb::class_<StepOptions>(m, "StepOptions")
       .def(

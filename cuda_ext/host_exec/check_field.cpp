@@ -56,7 +56,7 @@ bool run_field(int width, int height, int64_t samples, bool contracted) {
   const FieldState state = {records.data, half.data,     mlp.data,       first.data,
                             second.data,  exposure.data, exposure1.data, exposure2.data};
   const FieldWeights weights = {half.data, mlp.data};
-  const MarchOptions march = {0.1f, 10.0f, 0.05f, 0.02f, 1e-3f, 1e-2f};
+  const MarchOptions march = {0.1f, 10.0f, 0.05f, 0.02f, 1e-3f, 1e-2f, 0.5f};
   StepOptions step = {7,     1,     37,    0.1f, 1e-2f, 1.0f,   true,  {},
                       1e-2f, 1e-2f, 1e-3f, 0.9f, 0.99f, 1e-15f, 1e-6f, 1e-4f};
   const auto across = static_cast<size_t>((width + kPhotoTile - 1) / kPhotoTile);

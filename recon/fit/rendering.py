@@ -88,7 +88,7 @@ def render_run(
     named = tuple(_cameras(scene, job))
     if not named:
         raise OptionError(f"this run has no {job.views} views", remedy="choose other --views")
-    options = RenderOptions(background=scene.background or (0.0, 0.0, 0.0))
+    options = RenderOptions(background=scene.background or (0.0, 0.0, 0.0), still=not job.video)
     open_sink: AbstractContextManager[PictureSink] = (
         _video(job.out, named, job.fps, len(models)) if job.video else _pictures(job.out)
     )

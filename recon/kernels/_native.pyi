@@ -131,6 +131,7 @@ class MarchOptions:
         cone: float,
         min_weight: float,
         min_transmittance: float,
+        phase: float,
     ) -> None: ...
 
 class StepOptions:

@@ -333,6 +333,7 @@ def _march(native: Any, m: March) -> Any:
         cone=m.cone,
         min_weight=m.min_weight,
         min_transmittance=m.min_transmittance,
+        phase=m.phase,
     )
 
 

@@ -17,7 +17,8 @@ Mueller et al., "Instant Neural Graphics Primitives with a Multiresolution Hash 
    -> HIDDEN, ReLU -> 3, sigmoid. No layer has a bias.
 5. Marching: distances `t_0 = near`, `t_(k+1) = t_k + d_k` below `far` with
    `d = max(shortest, cone t) max(1, t / 4)`. A ray samples `t_k + jitter d_k` for those k whose
-   point lies in an occupied cell of the grid. A view may leave out those at less than some z-depth.
+   point lies in an occupied cell of the grid. A view may leave out those at less than some z-depth;
+   its rays have the march's `phase` as their jitter.
 6. Compositing: `alpha = 1 - exp(-density d)`, `w = T alpha`, `T <- T - w`. A sample that begins
    with `T < min_transmittance` does not exist; one with `w <= min_weight` dims what is behind it
    but has no colour, and passes no gradient.
@@ -127,7 +128,10 @@ WEIGHTS = sum(a * b for a, b in LAYERS.values())
 
 @dataclass(frozen=True)
 class March:
-    """Where rays take samples and where they end: see points 5 and 6 above. Box units."""
+    """Where rays take samples and where they end: see points 5 and 6 above. Box units.
+
+    `phase` is where in each step rays of a picture take their samples, 0..1: their jitter.
+    """
 
     near: float
     far: float
@@ -135,6 +139,7 @@ class March:
     cone: float = 0.0
     min_weight: float = 1e-4
     min_transmittance: float = 1e-4
+    phase: float = 0.5
 
 
 @dataclass(frozen=True)

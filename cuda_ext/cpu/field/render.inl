@@ -54,7 +54,7 @@ void render_view(const Space &space, const FieldShape &shape, const FieldWeights
       z_share[i] = camera_ray(shape, view, static_cast<float>(x0 + i % w) + 0.5f,
                               static_cast<float>(y0 + i / w) + 0.5f, rays[i]);
       sh_basis(3, rays[i].direction, sphere + i * kSphere);
-      rays[i].jitter = 0.5f;
+      rays[i].jitter = space.options.phase;
       start_ray(table, shape.contracted, rays[i], near / (shape.half * z_share[i]));
       rgb[i][0] = rgb[i][1] = rgb[i][2] = sum_t[i] = sum_w[i] = 0.0f;
     }

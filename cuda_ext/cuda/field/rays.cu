@@ -55,7 +55,7 @@ __global__ void __launch_bounds__(kFieldThreads)
   TrainRay train = {};
   train.scale = recon::camera_ray(f.shape, view, static_cast<float>(pixel % view.width) + 0.5f,
                                   static_cast<float>(pixel / view.width) + 0.5f, ray);
-  ray.jitter = 0.5f;
+  ray.jitter = f.march.phase;
   recon::sh_basis(3, ray.direction, train.sphere);
   store_ray(f, r, ray, train, near / (f.shape.half * train.scale));
 }

@@ -65,6 +65,7 @@ struct MarchOptions {
   float shortest, cone;
   float min_weight;        // samples with less blending weight have no colour and no gradient
   float min_transmittance; // rays end under it
+  float phase;             // where in each step a picture takes its sample, 0..1
 };
 
 constexpr int kPhotoTile = 8; // pixels a side of a photo's tiles
