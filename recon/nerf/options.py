@@ -142,13 +142,7 @@ _PRESETS: dict[str, NerfOptions] = {
     "draft": NerfOptions(steps=7000, log2_table=17, open_grid=128),
     "standard": NerfOptions(steps=36_000),
     "high": NerfOptions(
-        steps=100_000,
-        batch=1 << 15,
-        log2_table=20,
-        fine_factor=0.3,
-        open_factor=0.5,
-        rate=1e-2,
-        mlp_rate=2.5e-3,
+        steps=100_000, batch=1 << 15, log2_table=20, fine_factor=0.3, open_factor=0.5
     ),
 }
 
