@@ -130,7 +130,7 @@ def _how_measured(run: RunData) -> Html | None:
     at = f" at {' and '.join(sizes)} pixels" if sizes else ""
     items += [
         f"Measured{at}, against the undistorted photo, 8 bits, area-averaged to that size. The "
-        "render is not rounded to 8 bits first.",
+        "render is not rounded to 8 bits first; a NeRF's has four rays a pixel.",
         "PSNR: -10 log10 of the mean squared error of each picture, on values clamped to 0..1; "
         "then the mean over the pictures. As a rule of thumb: 20 dB is a rough likeness, 25 "
         "fair, 30 good, beyond 35 hard to tell apart.",
