@@ -17,7 +17,8 @@ from recon.geometry import Camera, look_at
 from recon.model import RadianceModel, RenderOptions
 from recon.viewer.box import Box, Cut
 from recon.viewer.compare import Comparison
-from recon.viewer.shown import render_shown
+from recon.viewer.look import Look
+from recon.viewer.shown import evaluated_layer, render_shown, shown_layer
 from recon.viewer.workspace import NamedModel
 
 try:
@@ -154,6 +155,17 @@ def test_the_shown_field_has_its_near_plane_and_preview(fog: NerfModel) -> None:
     assert float(shown.alpha[0, 0]) == expected
     ball = NamedModel("ball", "ball", BallModel())
     render_shown(ball, RenderOptions(), "Colour", preview, camera)  # has no cells to cut
+
+
+def test_what_is_measured_is_a_still_and_what_is_looked_at_is_not(fog: NerfModel) -> None:
+    named = NamedModel("nerf", "nerf", cut(fog, box(), keep_inside=True))
+    camera = Camera(9, 7, 9.0, 9.0, 4.5, 3.5, look_at((0, 0, -2), (0, 0, 0), (0, 1, 0)))
+    measured = evaluated_layer(named, camera, None)
+    looked_at = shown_layer(named, camera, Look(), None, "Colour")
+    still = named.model.render(camera, RenderOptions(still=True)).alpha
+    np.testing.assert_array_equal(measured.render(camera).alpha, still)
+    assert not np.array_equal(looked_at.render(camera).alpha, still)
+    assert measured.key != looked_at.key  # one takes four times as long as the other
 
 
 def test_ellipses_are_solid_small_and_made_once(model: SplatModel, camera: Camera) -> None:

@@ -38,26 +38,33 @@ def about_modes(named: NamedModel | None) -> str:
     return ". ".join(f"{mode}: {about}" for mode, about in ABOUT_MODES.items() if mode in modes)
 
 
-def cost_key(named: NamedModel, mode: Mode, depth: bool) -> Hashable:
+def cost_key(named: NamedModel, mode: Mode, depth: bool, still: bool = False) -> Hashable:
     """Tells apart what takes different times to render."""
-    return named.key, mode if mode in SPLAT_MODES else "", depth
+    return named.key, mode if mode in SPLAT_MODES else "", depth, still
 
 
 def shown_layer(
-    named: NamedModel, camera: Camera, look: Look, scene: PosedScene | None, mode: Mode
+    named: NamedModel,
+    camera: Camera,
+    look: Look,
+    scene: PosedScene | None,
+    mode: Mode,
+    *,
+    still: bool = False,
 ) -> Layer:
-    """What the scheduler needs to render a model as a look shows it, in a mode."""
+    """What the scheduler needs to render a model as a look shows it, in a mode; `still` as in
+    `RenderOptions`."""
     depth = mode in ("Depth", "Normals")
-    options = RenderOptions(look.behind(scene), depth=depth, near=look.near)
+    options = RenderOptions(look.behind(scene), depth=depth, near=look.near, still=still)
 
     def renderer(options: RenderOptions) -> Callable[[Camera], RenderOutput]:
         return partial(render_shown, named, options, mode, look.preview)
 
     return Layer(
-        key=cost_key(named, mode, depth),
+        key=cost_key(named, mode, depth, still),
         camera=camera,
         render=renderer(options),
-        quick=renderer(replace(options, quick=True)) if named.bands else None,
+        quick=renderer(replace(options, quick=True, still=False)) if named.bands else None,
         bands=named.bands,
     )
 
@@ -65,7 +72,7 @@ def shown_layer(
 def evaluated_layer(named: NamedModel, camera: Camera, scene: PosedScene | None) -> Layer:
     """The same as `recon eval` renders it, whatever the look: all of it, in colour, on the scene's
     own background."""
-    return shown_layer(named, camera, Look(), scene, "Colour")
+    return shown_layer(named, camera, Look(), scene, "Colour", still=True)
 
 
 def render_shown(
